@@ -1,0 +1,45 @@
+"""Checkpoints on disk: written whole, the two newest kept, a bad one passed over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actors.disk import Disk
+from twin.admission import Rule
+from twin.checkpoint import restore
+from twin.errors import JournalCorrupt
+from twin.transition import State
+
+KEPT = 2
+PREFIX, SUFFIX = "ckpt-", ".twc"
+
+
+class Checkpoints:
+    def __init__(self, disk: Disk, folder: Path) -> None:
+        self._disk = disk
+        self._folder = folder
+        self.offset = 0  # of the newest one that was written or read
+        self.passed_over: list[str] = []  # names of those that failed their checksum
+
+    def write(self, offset: int, raw: bytes) -> None:
+        """Make a checkpoint durable, then forget all but the newest two."""
+        self._disk.replace(self._folder / f"{PREFIX}{offset:020d}{SUFFIX}", raw)
+        self.offset = offset
+        for name in self._names()[:-KEPT]:
+            self._disk.remove(self._folder / name)
+
+    def newest(self, rule: Rule) -> State:
+        """Return the state of the newest good checkpoint, or an empty one."""
+        for name in reversed(self._names()):
+            try:
+                state = restore(self._disk.read(self._folder / name), rule)
+            except (JournalCorrupt, OSError):
+                self.passed_over.append(name)
+                continue
+            self.offset = state.next
+            return state
+        return State(rule)
+
+    def _names(self) -> list[str]:
+        names = self._disk.names(self._folder)
+        return sorted(n for n in names if n.startswith(PREFIX) and n.endswith(SUFFIX))

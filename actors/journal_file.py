@@ -1,0 +1,209 @@
+"""A journal in files: per epoch a folder of segments, zeroes written ahead, read up to its seal.
+
+    epoch-3  seal-2  witness  e3/seg-00000000000000005733.twj
+
+A seal is made once, by a successor, behind the last whole frame; what a fenced writer appends
+after that is not part of the journal. A torn tail is cut and counted; a bad frame with a good one
+behind it, or a journal that ends before what was acknowledged, is corruption and never skipped.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from actors import marker
+from actors.disk import Disk, File
+from twin import frames
+from twin.errors import DiskFull, Fenced, JournalCorrupt, JournalFailed
+from twin.frames import Found, Frame
+
+SMALLEST, LARGEST = 1 << 20, 64 << 20  # bytes of a segment; each is twice the one before
+WITNESS = struct.Struct("<qI")
+
+
+class Seal(msgspec.Struct, frozen=True):
+    """Where an epoch ends: in which segment, at which byte, and the offset that comes next."""
+
+    epoch: int
+    segment: str
+    length: int
+    next: int
+    torn_bytes: int
+
+
+class FileJournal:
+    """Opens nothing until it is claimed. One thread at a time."""
+
+    def __init__(self, disk: Disk, folder: Path, epoch: int, owner: str = "") -> None:
+        self.epoch = epoch
+        self.torn_bytes = 0  # cut from tails when this epoch began
+        self.next = 0  # offset of the next event, once claimed
+        self.bytes = 0  # appended in this epoch
+        self._disk = disk
+        self._folder = folder
+        self._owner = owner
+        self._file: File | None = None
+        self._at = 0
+        self._size = 0
+        self._largest = SMALLEST
+        self._failed = False
+
+    def claim(self) -> None:
+        self._disk.make_folder(self._folder)
+        marker.claim(self._disk, self._folder, self.epoch, self._owner)
+        for epoch in range(1, self.epoch):
+            if not self._disk.exists(self._folder / f"seal-{epoch}"):
+                self._seal(epoch)
+        self.next = max((seal.next for seal in self._seals()), default=0)
+        self._check_witness()
+        self._disk.make_folder(self._folder / f"e{self.epoch}")
+
+    def scan(self, offset: int = 0) -> Iterator[Frame]:
+        for seal in self._seals():
+            names = self._segments(seal.epoch)
+            for name, after in zip(names, [*names[1:], ""], strict=True):
+                if name > seal.segment or (after and _first(after) <= offset):
+                    continue
+                content = memoryview(self._disk.read(self._folder / f"e{seal.epoch}" / name))
+                end = seal.length if name == seal.segment else len(content)
+                for found in frames.scan(content[:end]):
+                    if found.frame.first + found.frame.size > offset:
+                        yield found.frame
+
+    def at(self, offset: int) -> Frame | None:
+        if not 0 <= offset < self.next:
+            return None
+        ends = {seal.epoch: (seal.segment, seal.length) for seal in self._seals()}
+        for epoch in range(self.epoch, 0, -1):
+            names = [n for n in self._segments(epoch) if _first(n) <= offset]
+            if not names or names[-1] > ends.get(epoch, (names[-1], 0))[0]:
+                continue
+            content = memoryview(self._disk.read(self._folder / f"e{epoch}" / names[-1]))
+            if names[-1] == ends.get(epoch, ("", 0))[0]:
+                content = content[: ends[epoch][1]]
+            for found in frames.scan(content):
+                if found.frame.first <= offset < found.frame.first + found.frame.size:
+                    return found.frame
+        return None
+
+    def append(self, frame: Frame) -> None:
+        if self._failed:
+            raise JournalFailed("an append failed before; end this process, recovery reads again")
+        raw = frames.encode(frame)
+        if self._file is None or self._at + len(raw) > self._size:
+            self._roll(frame.first, len(raw))
+        assert self._file is not None
+        try:
+            self._file.write(self._at, raw)
+            self._file.sync()
+        except OSError as e:
+            self._failed = True  # never retried on this file: a failed sync may have lost pages
+            raise JournalFailed(f"offset {frame.first} did not reach the disk: {e}") from e
+        self._at += len(raw)
+        self.bytes += len(raw)
+        self.next = frame.first + frame.size
+
+    def fenced(self) -> bool:
+        return marker.succeeded(self._disk, self._folder, self.epoch)
+
+    def witness(self, offset: int) -> None:
+        """Note that everything before `offset` was acknowledged; not synced, so it may lag."""
+        packed = struct.pack("<q", offset)
+        path = self._folder / "witness"
+        with open(path, "r+b" if self._disk.exists(path) else "w+b") as file:
+            file.write(packed + struct.pack("<I", _check(packed)))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _roll(self, first: int, needed: int) -> None:
+        if self.fenced():
+            raise Fenced(f"epoch {self.epoch} is over", marker.RETRY_AFTER_S)
+        self.close()
+        size = max(self._largest, needed)
+        path = self._folder / f"e{self.epoch}" / f"seg-{first:020d}.twj"
+        try:
+            self._file = self._disk.allocate(path, size)
+        except DiskFull:
+            raise
+        except OSError as e:
+            raise JournalFailed(f"no new segment could be made: {e}") from e
+        self._at, self._size = 0, size
+        self._largest = min(2 * size, LARGEST)
+
+    def _seal(self, epoch: int) -> None:
+        names = self._segments(epoch)
+        first = max((seal.next for seal in self._seals()), default=0)
+        if not names:
+            seal = Seal(epoch, "", 0, first, 0)
+        else:
+            for name in names[:-1]:
+                self._whole(epoch, name)
+            path = self._folder / f"e{epoch}" / names[-1]
+            self._disk.sync_file(path)  # the scan may read what its writer never synced
+            content = memoryview(self._disk.read(path))
+            last = _last(content)
+            end = last.end if last else 0
+            if (good := frames.later(content, end)) >= 0:
+                raise JournalCorrupt(
+                    f"{path.name}: the frame at byte {end} is damaged, one at {good} is whole; "
+                    "restore the segment from its archive"
+                )
+            torn = len(bytes(content[end:]).rstrip(b"\0"))
+            following = last.frame.first + last.frame.size if last else _first(names[-1])
+            seal = Seal(epoch, names[-1], end, following, torn)
+            self.torn_bytes += torn
+        self._disk.create(self._folder / f"seal-{epoch}", msgspec.json.encode(seal))
+
+    def _whole(self, epoch: int, name: str) -> None:
+        """Check that a segment before the last one ends in zeroes behind its last frame."""
+        content = memoryview(self._disk.read(self._folder / f"e{epoch}" / name))
+        last = _last(content)
+        end = last.end if last else 0
+        if any(bytes(content[end:])):
+            raise JournalCorrupt(f"{name}: the frame at byte {end} is damaged; restore the segment")
+
+    def _seals(self) -> list[Seal]:
+        """Return the seals of older epochs in order, and of this one what was appended so far."""
+        names = self._disk.names(self._folder)
+        epochs = sorted(int(name[5:]) for name in names if name.startswith("seal-"))
+        read = (self._disk.read(self._folder / f"seal-{epoch}") for epoch in epochs)
+        return [msgspec.json.decode(raw, type=Seal) for raw in read]
+
+    def _segments(self, epoch: int) -> list[str]:
+        return sorted(n for n in self._disk.names(self._folder / f"e{epoch}") if n.endswith(".twj"))
+
+    def _check_witness(self) -> None:
+        """Raise JournalCorrupt if the journal ends before what is known to be acknowledged."""
+        path = self._folder / "witness"
+        if not self._disk.exists(path):
+            return
+        raw = self._disk.read(path)[: WITNESS.size]
+        if len(raw) < WITNESS.size:
+            return
+        offset, check = WITNESS.unpack(raw)
+        if check == _check(raw[:8]) and offset > self.next:
+            raise JournalCorrupt(
+                f"the journal ends at {self.next}, but {offset} was acknowledged; restore the disk"
+            )
+
+
+def _last(content: memoryview) -> Found | None:
+    last = None
+    for found in frames.scan(content):
+        last = found
+    return last
+
+
+def _first(name: str) -> int:
+    return int(name[4:24])
+
+
+def _check(packed: bytes) -> int:
+    return int.from_bytes(packed, "little") % 4_294_967_291  # a prime: any short write shows

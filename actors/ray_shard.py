@@ -1,0 +1,115 @@
+"""The Ray shell of a shard. Nothing but construction: the supervisor calls `begin`.
+
+Ray never restarts it and never repeats a call: only the supervisor starts a writer, under a new
+epoch, because Ray can run two actors of one name for seconds. The server is handed in as the
+name of a function, since whoever holds state does not know who may ask.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from actors.checkpoints import Checkpoints
+from actors.disk import OsDisk
+from actors.journal_file import FileJournal
+from actors.shard import Shard
+from twin import kernels
+from twin.admission import Rule
+from twin.kinds import SHARD_KINDS
+
+
+class ShardSpec(NamedTuple):
+    """Which shard, where its files are, who serves it and what its clock is."""
+
+    kind: str
+    region: str
+    number: int
+    shards: int  # of this kind in this region
+    folder: str
+    epoch: int
+    serve: str  # "module:function"(shard, folder, clock) -> Served
+    clock: str  # "module:function"(folder) -> () -> microseconds
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}/{self.region}/{self.number}"
+
+
+class Begun(NamedTuple):
+    """A shard that serves: where, since which offset, and how long its recovery took."""
+
+    address: str
+    lifeline: str
+    pid: int
+    offset: int
+    replayed: int
+    torn_bytes: int
+    recovery_s: float
+
+
+def journal_folder(spec: ShardSpec) -> Path:
+    return Path(spec.folder) / "journal" / spec.region / spec.kind / str(spec.number)
+
+
+class ShardHost:
+    """One process that can hold one shard. Started empty, so that a spare is ready at once."""
+
+    def __init__(self) -> None:
+        self._shard: Shard | None = None
+        self._served: Any = None
+
+    def warm(self, serve: str) -> int:
+        """Load everything a shard needs, and return the pid."""
+        kernels.warm()
+        _resolve(serve)
+        return os.getpid()
+
+    def begin(self, spec: ShardSpec) -> Begun:
+        """Recover the shard and serve it. Raises Fenced or JournalCorrupt."""
+        start = time.perf_counter()
+        folder = Path(spec.folder)
+        clock = _resolve(spec.clock)(folder)
+        disk = OsDisk()
+        home = journal_folder(spec)
+        journal = FileJournal(disk, home, spec.epoch, f"{os.uname().nodename}:{os.getpid()}")
+        rule = Rule(spec.region, SHARD_KINDS[spec.kind], spec.number, spec.shards)
+        shard = Shard(
+            name=spec.name,
+            rule=rule,
+            journal=journal,
+            checkpoints=Checkpoints(disk, home),
+            clock=clock,
+        )
+        offset = shard.recover()
+        served = _resolve(spec.serve)(shard, folder, clock)
+        took = time.perf_counter() - start
+        served.surface.recovery_s = took
+        self._shard, self._served = shard, served
+        return Begun(
+            served.address,
+            served.lifeline,
+            os.getpid(),
+            offset,
+            shard.replayed,
+            journal.torn_bytes,
+            took,
+        )
+
+    def checkpoint(self) -> int:
+        """Write a checkpoint of the shard, if it serves; return its offset."""
+        return self._shard.checkpoint() if self._shard is not None else 0
+
+    def end(self) -> None:
+        """Stop serving, write a checkpoint and leave."""
+        if self._shard is not None:
+            self._served.stop()
+            self._shard.checkpoint()
+
+
+def _resolve(name: str) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)

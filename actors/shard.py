@@ -1,0 +1,217 @@
+"""The shard: the imperative shell around the twin's pure core.
+
+`offer` plans, journals, looks for a newer epoch, commits and answers, in that order: durable
+before visible, visible before acknowledged. Starting is recovery, so a crash between two steps
+needs no repair; and a writer that was replaced says FENCED, no more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from twin import checkpoint, digest
+from twin.admission import Rule
+from twin.columns import Message
+from twin.dedup import Known
+from twin.errors import Fenced, JournalCorrupt, Recovering, UnknownKey
+from twin.frames import Frame
+from twin.journal import Journal
+from twin.kinds import KINDS
+from twin.outcomes import Outcome
+from twin.receipts import Receipt, receipts
+from twin.texts import hashes, texts
+from twin.transition import Snapshot, State
+
+RETRY_AFTER_S = 0.5  # a replay takes seconds
+_REPELLED = [Outcome.DUPLICATE, Outcome.REJECTED]  # what a journal does not hold
+
+
+class Checkpoints(Protocol):
+    """Where checkpoints are kept."""
+
+    offset: int
+
+    def write(self, offset: int, raw: bytes) -> None: ...
+
+    def newest(self, rule: Rule) -> State: ...
+
+
+class Row(NamedTuple):
+    """One twin as it stands: column -> value, texts decoded."""
+
+    cells: dict[str, float | int | str]
+    offset: int
+
+
+class Shard:
+    """The one writer of some twins in one region. Runs with or without Ray."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        rule: Rule,
+        journal: Journal,
+        checkpoints: Checkpoints,
+        clock: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self.rule = rule
+        self.replayed = 0  # events that recovery applied again
+        self._journal = journal
+        self._checkpoints = checkpoints
+        self._clock = clock
+        self._state = State(rule)
+        self._snapshot: Snapshot | None = None
+        self._lock = threading.Lock()  # held while columns change, or are taken hold of
+        self._ready = False
+        self._repelled = np.zeros(len(_REPELLED), np.int64)  # since this process began
+
+    @property
+    def epoch(self) -> int:
+        return self._journal.epoch
+
+    @property
+    def next(self) -> int:
+        return self._state.next
+
+    @property
+    def newest_as_of(self) -> int:
+        """Return the greatest event_time that was applied."""
+        return self._state.newest
+
+    @property
+    def journal_bytes(self) -> int:
+        return self._journal.bytes
+
+    @property
+    def checkpoint_offset(self) -> int:
+        return self._checkpoints.offset
+
+    def recover(self) -> int:
+        """Claim the journal, load a checkpoint, replay the rest: the only way to start.
+
+        Return the offset of the next event. Raises Fenced or JournalCorrupt.
+        """
+        self._journal.claim()
+        state = self._checkpoints.newest(self.rule)
+        for frame in self._journal.scan(state.next):
+            if frame.first != state.next and frame.size:
+                raise JournalCorrupt(
+                    f"offset {state.next} is missing, {frame.first} follows; restore the journal"
+                )
+            if frame.size:
+                state.commit(frame)
+                self.replayed += frame.size
+        self._state = state
+        self._ready = True
+        return state.next
+
+    def offer(self, messages: Sequence[Message]) -> list[Receipt]:
+        """Take the events of some messages; answer when they are durable and visible."""
+        self.require_ready()
+        plan = self._state.plan(messages, self.epoch, self._clock())
+        decided = np.empty(0, np.int8)
+        if plan.frame.size:
+            self.require_marker()  # once fenced, never append: the offset would be used twice
+            self._journal.append(plan.frame)
+        self.require_marker()  # not sooner, nor later: what is durable may be the successor's
+        if plan.frame.size:
+            with self._lock:
+                decided = self._state.commit(plan.frame)
+        answers = receipts(plan, decided)
+        for answer in answers:
+            self._repelled[:] += np.bincount(answer.outcome, minlength=5)[_REPELLED]
+        return answers
+
+    def bear_witness(self) -> None:
+        """Journal an empty frame that says how far everything was acknowledged."""
+        self.require_marker()
+        now = max(self._clock(), self._state.now)
+        empty: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+        self._journal.append(Frame(self.epoch, self.next, 0, self.next, now, [], {}, [], empty))
+
+    def row(self, kind: str, tenant: str, id: str) -> Row:
+        """Return one twin as of the last acknowledged write. Raises UnknownKey."""
+        self.require_ready()
+        held = self._state.kinds[kind]
+        with self._lock:
+            row = int(held.keys.find(texts([f"{tenant}/{id}"]))[0])
+            if row < 0:
+                raise UnknownKey(f"no {kind} is called {id}; search for it, or check the id")
+            cells = {name: held.table.cell(name, row) for name in held.table.blanks}
+            offset = self._state.next
+        word = self._state.lexicon.word
+        for group in KINDS[kind].groups:
+            cells[f"{group.name}.source"] = word(int(cells[f"{group.name}.source"]))
+        self.require_marker()  # reads look too: after computing, before answering
+        return Row(cells, offset)
+
+    def word(self, code: int) -> str:
+        return self._state.lexicon.word(code)
+
+    def snapshot(self) -> Snapshot:
+        """Return an immutable view of everything acknowledged so far."""
+        self.require_ready()
+        with self._lock:
+            if self._snapshot is None or self._snapshot.offset != self._state.next:
+                self._snapshot = self._state.snapshot()
+            return self._snapshot
+
+    def checkpoint(self) -> int:
+        """Write a checkpoint; return its offset. Ingest goes on meanwhile."""
+        self.require_ready()
+        with self._lock:
+            snapshot, extra = checkpoint.capture(self._state)
+        self.require_marker()
+        self._checkpoints.write(snapshot.offset, checkpoint.write(snapshot, extra, self.epoch))
+        return snapshot.offset
+
+    def digests(self) -> digest.Digests:
+        with self._lock:
+            return digest.digests(self._state.snapshot(), self._state.seen)
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many events had each outcome: repeats and rejects since this process began."""
+        names = ("applied", "superseded", "duplicate", "parked", "rejected")
+        counts = self._state.outcomes.copy()
+        counts[_REPELLED] = self._repelled
+        return dict(zip(names, counts.tolist(), strict=True))
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many twins of each kind there are."""
+        return {name: held.keys.size for name, held in self._state.kinds.items()}
+
+    def find(self, source: str, tenant: str, ids: Sequence[str]) -> Known:
+        """Return what is remembered of events of one source."""
+        self.require_ready()
+        salt = hashes(texts([source]))[:, 0] ^ hashes(texts([tenant]))[0, 0]
+        wanted = texts(ids)
+        with self._lock:
+            return self._state.seen.find(hashes(wanted, np.broadcast_to(salt, len(ids)).copy()))
+
+    def parked(self) -> list[int]:
+        """Return the offsets of the events that are parked, newest first."""
+        with self._lock:
+            known = self._state.seen.dump()
+        offsets = known["offset"][known["outcome"] == Outcome.PARKED]
+        return sorted(offsets.tolist(), reverse=True)
+
+    def frame(self, offset: int) -> Frame | None:
+        """Return the journaled frame that holds `offset`, or None."""
+        return self._journal.at(offset)
+
+    def name_of(self, kind: str, row: int) -> str:
+        return self._state.kinds[kind].keys.name(row)
+
+    def require_ready(self) -> None:
+        if not self._ready:
+            raise Recovering(f"{self.name} is replaying its journal; ask again", RETRY_AFTER_S)
+
+    def require_marker(self) -> None:
+        if self._journal.fenced():
+            raise Fenced(f"{self.name}: epoch {self.epoch} is over; ask again", RETRY_AFTER_S)

@@ -1,0 +1,71 @@
+"""`twin aggregate`: counts, sums and top groups over all shards and regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cluster import show
+from cluster.cli import DEGRADED
+from cluster.commands.search import USUAL, show_mode
+from serving.client import Groups, connect
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(tuple(USUAL)))
+@click.argument("where", nargs=-1)
+@click.option("--by", default="", help="Fields to group by, by comma.")
+@click.option(
+    "--measures",
+    default="count",
+    show_default=True,
+    help="Of count, sum(F), avg(F), min(F), max(F); by comma.",
+)
+@click.option("--order", default="", help="A measure or a field of --by; - before it: descending.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+@show.region_option
+@show.folder_option
+@show.json_option
+def command(
+    kind: str,
+    where: tuple[str, ...],
+    by: str,
+    measures: str,
+    order: str,
+    limit: int,
+    region: str,
+    folder: Path,
+    as_json: bool,
+) -> int:
+    """Print one row a group of the KIND twins that match WHERE (see `twin search --help`).
+
+    twin aggregate shipment --by supplier --measures "count,avg(on_time)" --order=-count --limit 5
+    """
+    fields, wanted = _parts(by), _parts(measures)
+    with connect(folder, name="cli") as client:
+        groups = client.aggregate(kind, " ".join(where), fields, wanted, order, limit, region)
+    if as_json:
+        show.json(groups._asdict() | {"oldest_as_of": show.instant(groups.oldest_as_of)})
+    else:
+        _print(groups, fields, wanted, kind)
+    return DEGRADED if groups.mode == "degraded" else 0
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _print(groups: Groups, fields: list[str], measures: list[str], kind: str) -> None:
+    if groups.rows:
+        show.table((*fields, *measures), [_row(row, fields, measures) for row in groups.rows])
+    click.echo(f"  shown {groups.shown} of {groups.total} groups   now {show.instant(groups.now)}")
+    if groups.oldest_as_of > 0:
+        age = show.span(max(0.0, (groups.now - groups.oldest_as_of) / show.MICROS))
+        oldest = show.instant(groups.oldest_as_of)
+        click.echo(f"  oldest value counted: as_of {oldest}, age {age}   source live {kind} twins")
+    show_mode(groups.mode, [])
+
+
+def _row(row: dict[str, object], fields: list[str], measures: list[str]) -> tuple[str, ...]:
+    return tuple(show.plain("", row[name]) or "-" for name in (*fields, *measures))

@@ -1,0 +1,110 @@
+"""`twin status`: mode, clock, shards, and what is not as it should be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from cluster import lock, show
+from cluster.cli import DEGRADED
+from cluster.config import Config
+from cluster.host import CONFIG
+from serving.access import issue_code
+from serving.client import connect
+from twin.errors import BadRequest
+
+
+@click.command()
+@show.folder_option
+@click.option("--digests", is_flag=True, help="Also compute both digests of every shard.")
+@click.option("--link", is_flag=True, help="Print a new dashboard link, and nothing else.")
+@show.json_option
+def command(folder: Path, digests: bool, link: bool, as_json: bool) -> int:
+    """Print how the twin is; exit status 3 when it is degraded."""
+    if link:
+        click.echo(_link(folder))
+        return 0
+    with connect(folder, name="cli") as client:
+        reply = client.status(digests)
+    degraded = reply.mode != 0
+    if as_json:
+        show.json(_plain(reply))
+        return DEGRADED if degraded else 0
+    _head(reply, degraded)
+    show.table(*_shards(reply))
+    if digests:
+        heads = ("shard", "at offset", "truth digest", "replay digest")
+        rows = [[s.name, str(s.offset), s.truth_digest, s.replay_digest] for s in reply.shards]
+        show.table(heads, rows)
+    for name, text in sorted(reply.notes.items()):
+        click.echo(f"  {name}: {text}")
+    if not lock.owner(folder):
+        click.echo(
+            show.warn("  the host is gone: nothing restarts what dies; `twin down`, `twin up`")
+        )
+        return DEGRADED
+    return DEGRADED if degraded else 0
+
+
+def _head(reply: Any, degraded: bool) -> None:
+    mode = show.warn("degraded") if degraded else "normal"
+    serving = sum(shard.state == "serving" for shard in reply.shards)
+    rate = sum(shard.events_per_s for shard in reply.shards)
+    oldest = [shard.oldest_as_of for shard in reply.shards if shard.oldest_as_of > 0]
+    parked = sum(shard.outcomes.get("PARKED", 0) for shard in reply.shards)
+    clock = f"{reply.clock} x{reply.speed:,.0f}" if reply.clock == "replay" else reply.clock
+    click.echo(
+        f"  mode {mode}   {serving}/{len(reply.shards)} shards   ingest {rate:,.0f} ev/s   "
+        f"quarantine {parked}   now {show.instant(reply.now)} ({clock})"
+    )
+    if oldest:
+        age = show.span((reply.now - min(oldest)) / show.MICROS)
+        click.echo(f"  oldest value as_of {show.instant(min(oldest))}, age {age}")
+
+
+def _shards(reply: Any) -> tuple[tuple[str, ...], list[list[str]]]:
+    heads = "shard state epoch pid twins offset durable checkpoint ev/s queue headroom memory"
+    rows = [
+        [
+            s.name,
+            s.state,
+            str(s.epoch),
+            str(s.pid),
+            str(sum(s.twins.values())),
+            str(s.offset),
+            str(s.durable_offset),
+            str(s.checkpoint_offset),
+            f"{s.events_per_s:.0f}",
+            f"{s.queue}/{s.queue_bound}",
+            f"{s.headroom:.0f}x",
+            f"{s.memory_bytes / 2**20:.0f} MiB",
+            f"{s.fsync_p99_ms:.1f} ms",
+        ]
+        for s in sorted(reply.shards, key=lambda s: s.name)
+    ]
+    return (*heads.split(), "fsync p99"), rows
+
+
+def _plain(reply: Any) -> dict[str, Any]:
+    """Return the reply for JSON, with the names of its fields."""
+
+    def fields(message: Any) -> dict[str, Any]:
+        return {f.name: getattr(message, f.name) for f in message.DESCRIPTOR.fields}
+
+    out = fields(reply)
+    shards = [
+        fields(s) | {"twins": dict(s.twins), "outcomes": dict(s.outcomes)} for s in reply.shards
+    ]
+    mode = "degraded" if reply.mode else "normal"
+    return out | {"mode": mode, "shards": shards, "notes": dict(reply.notes)}
+
+
+def _link(folder: Path) -> str:
+    try:
+        config = msgspec.json.decode((folder / CONFIG).read_bytes(), type=Config)
+    except (FileNotFoundError, msgspec.DecodeError) as e:
+        raise BadRequest(f"no twin runs in {folder}; `twin up` starts one", "NOT_RUNNING") from e
+    return f"http://127.0.0.1:{config.http_port(config.regions[0])}/?code={issue_code(folder)}"

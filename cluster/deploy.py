@@ -1,0 +1,150 @@
+"""Deployment: Ray, its shard actors and their supervisor, put together for one data directory.
+
+Ray places and starts processes; it never restarts a shard, and no event passes through it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ray
+
+from actors.disk import OsDisk
+from actors.ray_shard import Begun, ShardHost, ShardSpec
+from actors.supervisor import Route, Supervisor, kill_process
+from twin.errors import Unavailable
+
+log = logging.getLogger(__name__)
+NAMESPACE = "twin"
+SERVE = "cluster.deploy:serve_shard"
+CLOCK = "cluster.deploy:clock_of"
+WARM_S = 60.0
+
+
+class Plan(NamedTuple):
+    """What runs where: regions, and how many shards of each kind a region has."""
+
+    folder: Path
+    regions: Sequence[str]
+    shards: dict[str, int]
+    checkpoint_s: float
+    spares: bool
+
+
+class RayHost:
+    """A host that is a Ray actor."""
+
+    def __init__(self, actor: Any, pid: int) -> None:
+        self._actor = actor
+        self._pid = pid
+
+    def begin(self, spec: ShardSpec, timeout_s: float) -> Begun:
+        begun: Begun = ray.get(self._actor.begin.remote(spec), timeout=timeout_s)
+        return begun
+
+    def checkpoint(self, timeout_s: float) -> int:
+        return int(ray.get(self._actor.checkpoint.remote(), timeout=timeout_s))
+
+    def end(self, timeout_s: float) -> None:
+        ray.get(self._actor.end.remote(), timeout=timeout_s)
+
+    def kill(self) -> None:
+        try:
+            ray.kill(self._actor)
+        except Exception:
+            log.info("ray did not end an actor; its process is killed", exc_info=True)
+        kill_process(self._pid)
+
+
+class Deployment:
+    """Running shards. `stop` ends them, each with a checkpoint, and then Ray."""
+
+    def __init__(self, plan: Plan, supervisor: Supervisor) -> None:
+        self.plan = plan
+        self.supervisor = supervisor
+        self._stopping = threading.Event()
+        self._checkpoints = threading.Thread(target=self._keep, name="checkpoints", daemon=True)
+        self._checkpoints.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.supervisor.stop()
+        ray.shutdown()
+
+    def _keep(self) -> None:
+        while not self._stopping.wait(self.plan.checkpoint_s):
+            self.supervisor.checkpoint()
+
+
+def start(plan: Plan, progress: Callable[[str], None]) -> Deployment:
+    """Start every shard of `plan` in the Ray that runs; return when each serves or has failed."""
+    folder = plan.folder.resolve()
+    publish(folder, {})
+    supervisor = Supervisor(specs(plan, folder), OsDisk(), _launch, partial(publish, folder))
+    supervisor.start()
+    routes = supervisor.routes.values()
+    serving = sum(route.state == "serving" for route in routes)
+    replayed = sum(route.replayed for route in routes)
+    progress(
+        f"regions {', '.join(plan.regions)}: {serving} of {len(routes)} shards serve, "
+        f"{replayed} events replayed"
+    )
+    if plan.spares:
+        for region in plan.regions:
+            threading.Thread(target=supervisor.spare, args=(region,), daemon=True).start()
+    return Deployment(plan, supervisor)
+
+
+def specs(plan: Plan, folder: Path) -> list[ShardSpec]:
+    """Return what each shard is to be; epochs are given at each start."""
+    return [
+        ShardSpec(kind, region, number, count, str(folder), 0, SERVE, CLOCK)
+        for region in plan.regions
+        for kind, count in plan.shards.items()
+        for number in range(count)
+    ]
+
+
+def _launch(name: str) -> RayHost:
+    """Start an empty process for a shard of the region that ends `name`."""
+    actor = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0, max_concurrency=2)(ShardHost)
+    handle = actor.options(resources=_pin(name.rpartition("/")[2])).remote()
+    try:
+        pid = ray.get(handle.warm.remote(SERVE), timeout=WARM_S)
+    except ray.exceptions.GetTimeoutError as e:
+        raise Unavailable(f"no process for {name} within {WARM_S:g} s", 5.0) from e
+    return RayHost(handle, pid)
+
+
+def publish(folder: Path, routes: dict[str, Route]) -> None:
+    """Write who serves which shard, whole, for the gateways to read."""
+    text = json.dumps({"shards": {name: route._asdict() for name, route in routes.items()}})
+    draft = folder / f".routes.{os.getpid()}.{threading.get_ident()}"
+    draft.write_text(text)
+    draft.rename(folder / "routes.json")
+
+
+def serve_shard(shard: Any, folder: Path, clock: Callable[[], int]) -> Any:
+    """Serve a shard over gRPC: the factory that an actor is handed."""
+    from serving.shard_server import serve  # noqa: PLC0415 - only the actor needs the server
+
+    return serve(shard, folder / "key", clock)
+
+
+def clock_of(folder: Path) -> Callable[[], int]:
+    from cluster.clock import Clock  # noqa: PLC0415 - the actor's own clock
+
+    return Clock(folder).now_us
+
+
+def _pin(region: str) -> dict[str, float]:
+    """Return the custom resource that keeps a region's shards on its own nodes, if any has it."""
+    name = f"region_{region}"
+    return {name: 0.001} if name in ray.cluster_resources() else {}

@@ -1,0 +1,210 @@
+"""Error texts: for every code word, what it means, what to do, and whether to send it again.
+
+A code that a user can meet is in this table; a test holds it against the words in the source.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Text(NamedTuple):
+    """`again`: whether sending the same request again can help."""
+
+    cause: str
+    remedy: str
+    again: bool = False
+
+
+TEXTS: dict[str, Text] = {
+    # requests
+    "INVALID_ARGUMENT": Text(
+        "The request asks for something that does not exist or makes no sense.",
+        "Correct what the message names.",
+    ),
+    "MALFORMED": Text(
+        "The message is no batch of events.",
+        "Send msgpack rows or one Arrow IPC stream, as serving/wire/twin.proto says.",
+    ),
+    "MESSAGE_TOO_LARGE": Text(
+        "The message is over the limit: 16 MiB for Ingest, 1 MiB for other calls.",
+        "Send smaller batches.",
+    ),
+    "ENTITY_NOT_FOUND": Text(
+        "No twin has this key.",
+        "Look for it with `twin search`; an id is spelt as its source spells it.",
+    ),
+    "ENTITY_AMBIGUOUS": Text(
+        "Twins of two regions have this id.", "Name the region with --region."
+    ),
+    "FIELD_UNKNOWN": Text(
+        "The kind, or the contract of the event, has no such field.",
+        "Use one of the fields that the message lists.",
+    ),
+    "TOO_OLD": Text(
+        "No value is as fresh as the request demands.",
+        "Ask for an older age, or wait for the next event from its source.",
+        again=True,
+    ),
+    # events
+    "BAD_ID": Text(
+        "An id is empty, longer than 128 characters or holds others than letters, digits, . _ : -",
+        "Send the event again with a proper id.",
+    ),
+    "REGION_MISSING": Text(
+        "The event names no region, and no rule gives it one.", "Name the region in the event."
+    ),
+    "WRONG_REGION": Text(
+        "The twin lives in another region.", "Send the event to that region's gateway."
+    ),
+    "IDEMPOTENCY_CONFLICT": Text(
+        "The source sent the same event id before, with other content.",
+        "Give a new fact a new id; send a correction as one that names what it corrects.",
+    ),
+    "SCHEMA_UNSUPPORTED": Text(
+        "No contract is known for this event type and version.",
+        "Send a type and version that has a contract.",
+    ),
+    "FIELD_MISSING": Text(
+        "A field that the contract requires is absent.", "Send the same id again with the field."
+    ),
+    "OUT_OF_RANGE": Text(
+        "A value is outside the range of its contract.",
+        "Send the same id again with the right value.",
+    ),
+    "TIME_OUT_OF_RANGE": Text(
+        "A time is before 1990, after 2100, or too far ahead of now.",
+        "Send the same id again with the right time; being late is never a reason.",
+    ),
+    "NOT_FINITE": Text(
+        "A number is NaN or infinite.", "Leave the field out if the value is not known."
+    ),
+    "TYPE_MISMATCH": Text(
+        "A value has another type than its contract says.",
+        "Send the same id again with the right type.",
+    ),
+    # who asks
+    "TOKEN_MISSING": Text(
+        "The call carries no token.",
+        "Send `authorization: Bearer TOKEN`; `twin token` makes one.",
+    ),
+    "TOKEN_INVALID": Text(
+        "The token was not signed by this twin's key, or is damaged.",
+        "Make a new one with `twin token`.",
+    ),
+    "TOKEN_EXPIRED": Text(
+        "The token has expired.", "Make a new one with `twin token`, then send the request again."
+    ),
+    "TOKEN_NOT_YET_VALID": Text(
+        "The token begins in the future.", "Correct the clock of the machine that made it."
+    ),
+    "TOKEN_AUDIENCE": Text(
+        "The token is for another region.", "Make one with `twin token --region`."
+    ),
+    "TOKEN_TOO_LARGE": Text("The token is longer than 4 KiB.", "Send a token of `twin token`."),
+    "SCOPE_MISSING": Text(
+        "The token does not allow this.", "Make one with `twin token --scope read,write`."
+    ),
+    "TENANT_MISMATCH": Text(
+        "The request is about another tenant than the token's.", "Use a token of that tenant."
+    ),
+    "CODE_INVALID": Text(
+        "The dashboard link was used, is too old or was never made.",
+        "Make a new one with `twin status --link`.",
+    ),
+    # not now
+    "OVERLOADED": Text(
+        "A queue is full.", "Send it again after the time the message gives.", again=True
+    ),
+    "SHARD_RECOVERING": Text(
+        "The shard is replaying its journal.",
+        "Send it again after the time the message gives; `twin status` shows progress.",
+        again=True,
+    ),
+    "SHARD_UNAVAILABLE": Text(
+        "The shard, or the gateway before it, does not answer now.",
+        "Send it again; if it stays so, look at `twin status` and .twin/logs.",
+        again=True,
+    ),
+    "REGION_UNAVAILABLE": Text(
+        "No shard of this region answers now.",
+        "Send it again; other regions are not affected.",
+        again=True,
+    ),
+    "UNAVAILABLE": Text(
+        "Nobody answers there now.", "Send it again; see `twin status`.", again=True
+    ),
+    "FENCED": Text(
+        "A newer writer took over this shard; whether the events were written is unknown.",
+        "Send the same events again: none is counted twice.",
+        again=True,
+    ),
+    "NOT_OWNER": Text(
+        "Another shard or region writes this key.", "Locate the key, send it there.", again=True
+    ),
+    "DISK_FULL": Text(
+        "The journal cannot grow; reads go on.",
+        "Free space on the disk of the data directory.",
+        again=True,
+    ),
+    # this process or this disk
+    "JOURNAL_FAILED": Text(
+        "A write or a sync of the journal failed; the shard ended and recovers from the disk.",
+        "Look at the disk (`dmesg`), then at `twin status`.",
+    ),
+    "JOURNAL_CORRUPT": Text(
+        "A checksum of the journal failed, or a file is shorter than it was known to be.",
+        "Keep the data directory as it is and restore it from a copy.",
+    ),
+    "INTERNAL": Text(
+        "Something failed that nobody foresaw.",
+        "Look in .twin/logs; `twin -v COMMAND` shows where a command failed.",
+    ),
+    # this machine
+    "NOT_RUNNING": Text("No twin runs in this data directory.", "Start one with `twin up`."),
+    "ALREADY_RUNNING": Text(
+        "A twin runs in this data directory.",
+        "Use it, or stop it with `twin down`; another one needs its own --folder and base_port.",
+    ),
+    "PORT_IN_USE": Text(
+        "Another process holds a port that the twin needs.",
+        "End that process, or set base_port in twin.toml (or TWIN_BASE_PORT).",
+    ),
+    "START_FAILED": Text(
+        "The twin did not start.", "Read the first error and the log that the message names."
+    ),
+    "STOP_FAILED": Text(
+        "A process of the twin could not be ended.", "End it by the pid that the message names."
+    ),
+    "CONFIG_UNKNOWN": Text(
+        "twin.toml or a TWIN_ variable sets a key nobody knows.",
+        "Spell it as `twin doctor` does, or remove it.",
+    ),
+    "CONFIG_INVALID": Text(
+        "A value in twin.toml or a TWIN_ variable is not allowed.",
+        "Correct what the message names.",
+    ),
+    "EXTRA_MISSING": Text(
+        "The command needs packages that are not installed.",
+        "Install them: pip install 'supply-twin[arrow,server,ml]'.",
+    ),
+    # data and models
+    "MODEL_MISSING": Text(
+        "No model is published in this data directory.",
+        "Train one with `twin train`; until then the lane table answers and says so.",
+    ),
+    "MODEL_HASH_MISMATCH": Text(
+        "A model file is not the one its manifest describes.",
+        "Train and publish it anew; the model before it keeps serving.",
+    ),
+    "MAPPING_UNKNOWN": Text(
+        "No mapping has this name.", "Use one that the message lists, or a file."
+    ),
+    "COLUMN_UNKNOWN": Text(
+        "The mapping names a column that the file does not have.",
+        "Correct the mapping, or the header of the file.",
+    ),
+    "SCENARIO_INVALID": Text(
+        "The scenario names something unknown or impossible.", "Correct what the message names."
+    ),
+}

@@ -1,0 +1,1 @@
+"""The demo's world: real deliveries replayed, and labelled synthetic telemetry around them."""

@@ -1,0 +1,127 @@
+"""Encoding: rows of a snapshot as messages and plain columns. Every value has its provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.wire import twin_pb2 as pb
+from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
+from twin.query import VIRTUAL, Values, View, unit
+
+Column = NDArray[Any]
+
+
+def fields_of(kind: str, asked: Sequence[str]) -> list[str]:
+    """Return the fields to show: those asked for, or all real ones."""
+    return list(dict.fromkeys(asked)) or [field.name for field in KINDS[kind].fields]
+
+
+def twins(
+    view: View, rows: NDArray[np.int64], fields: Iterable[str], *, shard: str, epoch: int
+) -> list[pb.TwinState]:
+    """Return some rows of a view as messages, values with as_of, age, source and confidence."""
+    found = [
+        pb.TwinState(
+            key=f"{view.tenant}/{view.kind}/{view.region}/{id}",
+            id=id,
+            region=view.region,
+            shard=shard,
+            offset=view.snapshot.offset,
+            epoch=epoch,
+        )
+        for id in view.ids(rows)
+    ]
+    for name in fields:
+        if name in {"id", "region"}:
+            continue
+        _add(found, view, rows, name)
+    return found
+
+
+def plain(view: View, rows: NDArray[np.int64], fields: Sequence[str]) -> dict[str, Column]:
+    """Return plain columns (see serving.client.ColumnSet) of some rows, provenance included."""
+    columns: dict[str, Column] = {
+        "id": np.array(view.ids(rows), object),
+        "region": np.full(rows.size, view.region, object),
+    }
+    wanted = set(fields)
+    for group in KINDS[view.kind].groups:
+        if wanted and not wanted & {field.name for field in group.fields}:
+            continue
+        for field in group.fields:
+            if not wanted or field.name in wanted:
+                columns[field.name] = _plain(view, view.values(field.name), rows)
+        columns |= _provenance(view, group, rows)
+    for name in VIRTUAL.get(view.kind, {}):
+        if name in wanted:
+            columns[name] = _plain(view, view.values(name), rows)
+    return columns
+
+
+def _add(found: list[pb.TwinState], view: View, rows: Column, name: str) -> None:
+    values = view.values(name)
+    known = values.known[rows]
+    column = values.column[rows]
+    group = values.group
+    label = unit(view.kind, name)
+    if group is None:
+        provenance = [np.full(rows.size, view.now_us), None, None, None]
+    else:
+        table = view.snapshot.tables[view.kind]
+        names = ("as_of", "source", "confidence", "offset")
+        provenance = [table.take(f"{group.name}.{n}", rows) for n in names]
+    for i in np.flatnonzero(known).tolist():
+        value = found[i].values[name]
+        _set(value, view, values.dtype, column[i])
+        value.unit = label
+        _stamp(value, view, group, [p if p is None else p[i].item() for p in provenance])
+
+
+def _set(value: pb.Value, view: View, dtype: Dtype, held: Any) -> None:
+    if dtype is Dtype.TEXT:
+        value.text = view.snapshot.lexicon.word(int(held))
+    elif dtype is Dtype.MILESTONE:
+        value.text = Milestone(int(held)).name
+    elif dtype is Dtype.TIME:
+        value.time = int(held)
+    elif dtype is Dtype.INTEGER:
+        value.integer = int(held)
+    elif dtype is Dtype.FLAG:
+        value.flag = bool(held)
+    else:
+        value.number = float(held)
+
+
+def _stamp(value: pb.Value, view: View, group: Group | None, provenance: Sequence[Any]) -> None:
+    as_of, source, confidence, offset = provenance
+    value.as_of = as_of
+    value.age_ms = max(0, (view.now_us - as_of) // 1000)
+    stale = group is not None and value.age_ms > group.sla_s * 1000
+    value.state = "stale" if stale else "live"
+    if source is not None:
+        value.source = view.snapshot.lexicon.word(source)
+        value.confidence = round(confidence, 6)
+        value.offset = offset
+
+
+def _plain(view: View, values: Values, rows: Column) -> Column:
+    column = values.column[rows]
+    if values.dtype is Dtype.TEXT:
+        return np.array(view.snapshot.lexicon.words(column), object)
+    blank: dict[Dtype, Any] = {Dtype.NUMBER: np.nan, Dtype.TIME: ABSENT, Dtype.INTEGER: ABSENT}
+    return np.where(values.known[rows], column, blank.get(values.dtype, -1)).astype(column.dtype)
+
+
+def _provenance(view: View, group: Group, rows: Column) -> dict[str, Column]:
+    table = view.snapshot.tables[view.kind]
+    source = table.take(f"{group.name}.source", rows)
+    return {
+        f"{group.name}_as_of": table.take(f"{group.name}.as_of", rows),
+        f"{group.name}_source": np.array(view.snapshot.lexicon.words(source), object),
+        f"{group.name}_confidence": table.take(f"{group.name}.confidence", rows).astype(np.float64),
+        f"{group.name}_offset": table.take(f"{group.name}.offset", rows),
+    }

@@ -1,0 +1,119 @@
+"""Faults: how an error of twin.errors travels over gRPC, and comes back as the same class.
+
+google.rpc.Status in the trailer, with ErrorInfo (reason = the code word) and RetryInfo; the text
+of an unexpected exception never leaves the process, only its code and a trace id.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import grpc
+
+from twin import errors
+from twin.outcomes import Reason
+
+REASONS = tuple("" if reason is Reason.NONE else reason.name for reason in Reason)
+CODE_KEY, RETRY_KEY = "twin-code", "twin-retry-after"
+_REFUSED = {
+    cls.code: cls
+    for cls in (
+        errors.Malformed,
+        errors.TooLarge,
+        errors.UnknownKey,
+        errors.AmbiguousKey,
+        errors.UnknownField,
+        errors.JournalFailed,
+        errors.JournalCorrupt,
+    )
+}
+_RETRYABLE = {
+    cls.code: cls
+    for cls in (
+        errors.Overloaded,
+        errors.Recovering,
+        errors.Unavailable,
+        errors.Fenced,
+        errors.NotOwner,
+        errors.Stale,
+        errors.DiskFull,
+    )
+}
+_STATUS = {
+    "MESSAGE_TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "ENTITY_NOT_FOUND": grpc.StatusCode.NOT_FOUND,
+    "ENTITY_AMBIGUOUS": grpc.StatusCode.FAILED_PRECONDITION,
+    "SCOPE_MISSING": grpc.StatusCode.PERMISSION_DENIED,
+    "TENANT_MISMATCH": grpc.StatusCode.PERMISSION_DENIED,
+    "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "DISK_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "FENCED": grpc.StatusCode.ABORTED,
+    "NOT_OWNER": grpc.StatusCode.ABORTED,
+    "TOO_OLD": grpc.StatusCode.FAILED_PRECONDITION,
+    "JOURNAL_FAILED": grpc.StatusCode.DATA_LOSS,
+    "JOURNAL_CORRUPT": grpc.StatusCode.DATA_LOSS,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
+}
+
+
+def status(e: errors.TwinError) -> grpc.StatusCode:
+    """Return the gRPC status that goes with an error."""
+    if e.code.startswith("TOKEN_"):
+        return grpc.StatusCode.UNAUTHENTICATED
+    if e.code in _STATUS:
+        return _STATUS[e.code]
+    if isinstance(e, errors.Retryable):
+        return grpc.StatusCode.UNAVAILABLE
+    if isinstance(e, errors.Fatal):
+        return grpc.StatusCode.INTERNAL
+    return grpc.StatusCode.INVALID_ARGUMENT
+
+
+def trailer(e: errors.TwinError) -> tuple[tuple[str, str | bytes], ...]:
+    """Return the trailing metadata that carries `e`."""
+    from google.rpc import error_details_pb2, status_pb2  # noqa: PLC0415 - clients lack this package
+
+    retry_after = e.retry_after if isinstance(e, errors.Retryable) else 0.0
+    rich = status_pb2.Status(code=status(e).value[0], message=str(e))
+    info = error_details_pb2.ErrorInfo(reason=e.code, domain="supplytwin")
+    rich.details.add().Pack(info)
+    if retry_after:
+        wait = error_details_pb2.RetryInfo()
+        wait.retry_delay.FromNanoseconds(int(retry_after * 1e9))
+        rich.details.add().Pack(wait)
+    return (
+        (CODE_KEY, e.code),
+        (RETRY_KEY, f"{retry_after:g}"),
+        ("grpc-status-details-bin", rich.SerializeToString()),
+    )
+
+
+def internal() -> tuple[str, str]:
+    """Return a trace id and the text shown for an exception nobody expected."""
+    trace = secrets.token_hex(8)
+    return trace, f"something failed inside; look for {trace} in the log"
+
+
+def error(code: str, message: str, retry_after: float) -> errors.TwinError:
+    """Return the error that `code` names."""
+    if code in _REFUSED:
+        return _REFUSED[code](message)
+    if code in _RETRYABLE or retry_after:
+        return _RETRYABLE.get(code, errors.Unavailable)(message, retry_after)
+    if code.startswith(("TOKEN_", "SCOPE_", "TENANT_")):
+        return errors.Denied(message, code)
+    return errors.BadRequest(message, code)
+
+
+def from_grpc(e: Any) -> errors.TwinError:
+    """Return the error behind a failed call."""
+    trailing = dict(e.trailing_metadata() or ())
+    if CODE_KEY in trailing:
+        return error(trailing[CODE_KEY], e.details() or "", float(trailing.get(RETRY_KEY, "0")))
+    code, text = e.code(), e.details() or ""
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return errors.Unavailable(f"no answer ({text}); is the twin up?", 0.5)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
+        return errors.TooLarge(text)
+    return errors.BadRequest(text, code.name)

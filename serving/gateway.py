@@ -1,0 +1,89 @@
+"""A gateway process: gRPC and HTTP of one region, in one event loop.
+
+It is neither a Ray driver nor a Serve application, so it outlives both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from serving import grpc_server
+from serving.access import Doors, Identity
+from serving.gateway_surface import GatewaySurface
+from serving.http_app import create_app
+from serving.wire import twin_pb2 as pb
+
+
+class Reader:
+    """The surface, as the HTTP application asks it."""
+
+    def __init__(self, surface: GatewaySurface) -> None:
+        self._surface = surface
+        self._who = Identity("http", "demo", "*", frozenset({"read"}), 0)
+
+    async def status(self, request: pb.StatusRequest) -> pb.StatusReply:
+        return await self._surface.status(request, self._who)
+
+    async def get(self, request: pb.GetRequest) -> pb.GetReply:
+        return await self._surface.get(request, self._who)
+
+    async def search(self, request: pb.SearchRequest) -> pb.SearchReply:
+        return await self._surface.search(request, self._who)
+
+    async def aggregate(self, request: pb.AggregateRequest) -> pb.AggregateReply:
+        return await self._surface.aggregate(request, self._who)
+
+    async def receipts(self, request: pb.ReceiptsRequest) -> pb.ReceiptsReply:
+        return await self._surface.receipts(request, self._who)
+
+    async def quarantine(self, request: pb.QuarantineRequest) -> pb.QuarantineReply:
+        return await self._surface.quarantine(request, self._who)
+
+
+async def run(
+    folder: Path,
+    region: str,
+    grpc_port: int,
+    http_port: int,
+    clock: Callable[[], int],
+    about: Callable[[], pb.StatusReply],
+    predict: Any = None,
+) -> None:
+    """Serve one region until told to stop."""
+    surface = GatewaySurface(folder, region, clock, about)
+    doors = Doors(folder, region)
+    server, _ = await grpc_server.start(surface, doors, f"127.0.0.1:{grpc_port}")
+    app = create_app(
+        Reader(surface),
+        tokens=doors,
+        folder=folder,
+        version=version("supply-twin"),
+        predict=predict,
+    )
+    config = uvicorn.Config(
+        app,
+        "127.0.0.1",
+        http_port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
+    http = uvicorn.Server(config)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    serving = asyncio.ensure_future(http._serve())  # serve() would take our signals
+    await stopping.wait()
+    await app.state.live.close()
+    http.should_exit = True
+    await server.stop(1.0)
+    await serving
+    await surface.close()

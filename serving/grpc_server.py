@@ -1,0 +1,151 @@
+"""The gRPC server: who asks is proven, errors become statuses, and nothing else is decided here.
+
+A shard and a gateway serve the same service; each hands its own surface.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from serving import faults
+from serving.access import Identity, Verifier
+from serving.wire import twin_pb2 as pb
+from serving.wire import twin_pb2_grpc as rpc
+from twin.errors import Refused, TooLarge, TwinError
+
+log = logging.getLogger(__name__)
+SERVICE = "supplytwin.v1.Twin"
+INGEST_BYTES, REQUEST_BYTES = 16 << 20, 1 << 20
+MOST_CALLS = 512  # at once, in one server: beyond that a caller is told to come back
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # or two servers share one port unnoticed
+    ("grpc.max_receive_message_length", INGEST_BYTES),
+    ("grpc.max_send_message_length", 64 << 20),
+    ("grpc.max_metadata_size", 8192),
+    ("grpc.absolute_max_metadata_size", 16384),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10000),
+    ("grpc.http2.max_ping_strikes", 2),
+)
+
+
+class Surface(Protocol):
+    """What a shard or a gateway answers. Each method may raise any TwinError."""
+
+    def ingest(
+        self, requests: AsyncIterator[pb.IngestRequest], who: Identity
+    ) -> AsyncIterator[pb.IngestReply]: ...
+    async def get(self, request: pb.GetRequest, who: Identity) -> pb.GetReply: ...
+    async def batch_get(self, request: pb.BatchGetRequest, who: Identity) -> pb.SearchReply: ...
+    async def search(self, request: pb.SearchRequest, who: Identity) -> pb.SearchReply: ...
+    async def aggregate(self, request: pb.AggregateRequest, who: Identity) -> pb.AggregateReply: ...
+    async def receipts(self, request: pb.ReceiptsRequest, who: Identity) -> pb.ReceiptsReply: ...
+    async def quarantine(
+        self, request: pb.QuarantineRequest, who: Identity
+    ) -> pb.QuarantineReply: ...
+    async def locate(self, request: pb.LocateRequest, who: Identity) -> pb.LocateReply: ...
+    async def status(self, request: pb.StatusRequest, who: Identity) -> pb.StatusReply: ...
+    def columns(
+        self, request: pb.ColumnsRequest, who: Identity
+    ) -> AsyncIterator[pb.ColumnsReply]: ...
+
+
+class TwinServicer(rpc.TwinServicer):
+    def __init__(self, surface: Surface, verifier: Verifier) -> None:
+        self._surface = surface
+        self._verifier = verifier
+
+    async def Ingest(self, requests: Any, context: Any) -> AsyncIterator[pb.IngestReply]:
+        try:
+            who = self._who(context, "write")
+            async for reply in self._surface.ingest(requests, who):
+                yield reply
+        except Exception as e:  # noqa: BLE001 - the process boundary: logged, answered
+            await _abort(context, e)
+
+    async def Columns(self, request: Any, context: Any) -> AsyncIterator[pb.ColumnsReply]:
+        try:
+            who = self._who(context, "read")
+            async for reply in self._surface.columns(request, who):
+                yield reply
+        except Exception as e:  # noqa: BLE001 - the process boundary: logged, answered
+            await _abort(context, e)
+
+    async def Get(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.get, request, context)
+
+    async def BatchGet(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.batch_get, request, context)
+
+    async def Search(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.search, request, context)
+
+    async def Aggregate(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.aggregate, request, context)
+
+    async def Receipts(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.receipts, request, context)
+
+    async def Quarantine(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.quarantine, request, context)
+
+    async def Locate(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.locate, request, context)
+
+    async def Status(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.status, request, context)
+
+    async def _answer(
+        self, method: Callable[[Any, Identity], Awaitable[Any]], request: Any, context: Any
+    ) -> Any:
+        try:
+            if request.ByteSize() > REQUEST_BYTES:
+                raise TooLarge(f"a request has at most {REQUEST_BYTES} bytes; ask for less")
+            reply = await method(request, self._who(context, "read"))
+        except Exception as e:
+            await _abort(context, e)
+            raise
+        mode = getattr(reply, "mode", pb.Mode.NORMAL)
+        context.set_trailing_metadata((("twin-mode", pb.Mode.Name(mode).lower()),))
+        return reply
+
+    def _who(self, context: Any, scope: str) -> Identity:
+        metadata = dict(context.invocation_metadata())
+        bearer = str(metadata.get("authorization", ""))
+        who = self._verifier.verify(bearer.removeprefix("Bearer ").strip())
+        who.require(scope)
+        return who
+
+
+async def start(surface: Surface, verifier: Verifier, address: str) -> tuple[Any, int]:
+    """Serve `surface` at host:port (0: a free one). Return (server, port). Raises Refused."""
+    server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MOST_CALLS)
+    rpc.add_TwinServicer_to_server(TwinServicer(surface, verifier), server)
+    healthy = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    for name in ("", SERVICE):
+        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+    names = (SERVICE, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as e:
+        raise Refused(f"{address} is in use; stop who holds it, or choose another base port") from e
+    await server.start()
+    return server, port
+
+
+async def _abort(context: Any, e: Exception) -> None:
+    if isinstance(e, grpc.aio.AbortError):
+        raise e
+    if isinstance(e, TwinError):
+        await context.abort(faults.status(e), str(e), faults.trailer(e))
+    trace, text = faults.internal()
+    log.error("call failed, trace %s", trace, exc_info=e)
+    await context.abort(grpc.StatusCode.INTERNAL, text, ((faults.CODE_KEY, "INTERNAL"),))

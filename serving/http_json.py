@@ -1,0 +1,91 @@
+"""JSON: protobuf messages as plain data, with the names of `wire/twin.proto`.
+
+Every time is RFC 3339 text in UTC and every value keeps its provenance; absent is null, never 0.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from serving.wire import twin_pb2 as pb
+from twin.kinds import ABSENT
+
+TIMES = frozenset(("now", "event_time", "ingest_time", "as_of", "oldest_as_of", "newest_as_of"))
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(us: int) -> str | None:
+    """Return microseconds since 1970 as text; None where there is no time."""
+    if us in {ABSENT, 0}:
+        return None
+    try:
+        text = (EPOCH + timedelta(microseconds=us)).isoformat()
+    except OverflowError:
+        return None
+    return text.replace("+00:00", "Z")
+
+
+def mode(message: Any) -> str:
+    return "degraded" if message.mode == pb.Mode.DEGRADED else "normal"
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """Return `message` as a dict of all its fields."""
+    if isinstance(message, pb.TwinState):
+        return twin(message)
+    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+
+
+def twin(state: pb.TwinState) -> dict[str, Any]:
+    return {
+        "key": state.key,
+        "id": state.id,
+        "region": state.region,
+        "values": {name: value(state.values[name]) for name in sorted(state.values)},
+        "shard": state.shard,
+        "offset": state.offset,
+        "epoch": state.epoch,
+    }
+
+
+def value(given: pb.Value) -> dict[str, Any]:
+    """Return one value and where it is from; its member is named for its type, as in the proto."""
+    held = given.WhichOneof("value")
+    shown: dict[str, Any] = {held: bare(given)} if held else {}
+    return shown | {
+        "as_of": rfc3339(given.as_of),
+        "age_ms": given.age_ms,
+        "confidence": given.confidence,
+        "source": given.source,
+        "offset": given.offset,
+        "state": given.state,
+        "unit": given.unit,
+    }
+
+
+def bare(given: pb.Value) -> str | float | int | bool | None:
+    """Return the value alone; times as text."""
+    held = given.WhichOneof("value")
+    if held is None:
+        return None
+    found: str | float | int | bool = getattr(given, held)
+    return rfc3339(int(found)) if held == "time" else found
+
+
+def _field(message: Message, field: FieldDescriptor) -> Any:
+    given = getattr(message, field.name)
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        nested = kind.fields_by_name["value"].message_type is not None
+        return {key: plain(given[key]) if nested else given[key] for key in sorted(given)}
+    if field.is_repeated:
+        return [plain(one) if kind is not None else one for one in given]
+    if kind is not None:
+        return plain(given)
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[given].name.lower()
+    return rfc3339(given) if field.name in TIMES else given

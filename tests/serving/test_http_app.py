@@ -1,0 +1,428 @@
+"""The HTTP surface against a gateway in memory, with real tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serving.access import Doors, ensure_key, issue_code, mint
+from serving.http_app import create_app
+from tests.serving.http_chain import ORIGINS, Fact
+from tests.serving.http_world import World, recovering
+from twin import errors
+
+BASE = "http://127.0.0.1:7400"
+
+
+class Surface:
+    """One application, and a browser or program that asks it."""
+
+    def __init__(self, folder: Path, **given: Any) -> None:
+        ensure_key(folder / "key")
+        self.folder = folder
+        self.world = World()
+        self.app = create_app(
+            self.world, tokens=Doors(folder, "east"), folder=folder, version="9.9", **given
+        )
+
+    def token(self, *scopes: str, **given: Any) -> str:
+        return mint(self.folder / "key", name="test", scopes=scopes or ("read",), **given)
+
+    def ask(
+        self, path: str, *, token: str | None = None, method: str = "GET", **given: Any
+    ) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token() if token is None else token}"}
+        return self.open(path, method=method, headers=headers | given.pop("headers", {}), **given)
+
+    def open(self, path: str, *, method: str = "GET", **given: Any) -> httpx.Response:
+        async def once() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+                return await client.request(method, path, **given)
+
+        return asyncio.run(once())
+
+
+@pytest.fixture
+def surface(tmp_path: Path) -> Surface:
+    return Surface(tmp_path)
+
+
+def cookie_of(answer: httpx.Response) -> dict[str, str]:
+    return {"cookie": answer.headers["set-cookie"].split(";", maxsplit=1)[0]}
+
+
+def test_status_has_the_names_of_the_proto_and_times_as_text(surface: Surface) -> None:
+    answer = surface.ask("/v1/status")
+
+    told = answer.json()
+    assert answer.status_code == 200
+    assert answer.headers["twin-mode"] == told["mode"] == "normal"
+    assert told["now"] == "2013-09-01T18:00:00Z"
+    assert (told["clock"], told["speed"]) == ("replay", 21600.0)
+    assert [s["name"] for s in told["shards"]][:2] == ["shipment/east/0", "shipment/west/0"]
+    assert told["shards"][0]["outcomes"]["APPLIED"] == told["shards"][0]["offset"]
+    assert told["shards"][0]["newest_as_of"].endswith("Z")
+
+
+def test_digests_are_computed_only_when_asked_for(surface: Surface) -> None:
+    plain, asked = surface.ask("/v1/status"), surface.ask("/v1/status?digests=true")
+
+    assert plain.json()["shards"][0]["truth_digest"] == ""
+    assert asked.json()["shards"][0]["truth_digest"] == "9f2c41"
+
+
+def test_every_value_of_a_shipment_says_when_where_from_and_how_sure(surface: Surface) -> None:
+    answer = surface.ask("/v1/shipments/78000")
+
+    told = answer.json()
+    assert told["id"] == "78000"
+    for value in told["values"].values():
+        assert {"as_of", "age_ms", "confidence", "source", "state", "unit"} <= set(value)
+    assert told["values"]["status"]["text"] in {"ORDERED", "DEPARTED"}
+    assert re.fullmatch(r"2013-\d\d-\d\dT12:00:00Z", told["values"]["promised_at"]["time"])
+    assert isinstance(told["values"]["quantity"]["integer"], int)
+    assert told["now"] == "2013-09-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("sites/za-central", "site"), ("stock/za-central:zidovudine", "stock")],
+)
+def test_other_kinds_have_their_own_address(surface: Surface, path: str, kind: str) -> None:
+    answer = surface.ask(f"/v1/{path}")
+
+    assert answer.json()["key"].startswith(f"demo/{kind}/east/")
+
+
+def test_a_search_says_how_many_it_shows_of_how_many(surface: Surface) -> None:
+    asked = {"where": "status = 'ORDERED'", "fields": "site, status", "limit": 5}
+
+    told = surface.ask("/v1/search", params=asked).json()
+
+    assert (told["shown"], told["limit"]) == (5, 5)
+    assert told["total"] > 300
+    assert len(told["twins"]) == 5
+    assert set(told["twins"][0]["values"]) == {"site", "status"}
+
+
+def test_an_aggregate_names_its_groups_and_measures(surface: Surface) -> None:
+    told = surface.ask("/v1/aggregate?by=status&measures=count,avg(temp_c)").json()
+
+    counted = {group["by"][0]: group["measures"][0] for group in told["groups"]}
+    assert counted["DELIVERED"] == 700
+    assert sum(counted.values()) == 1254
+    assert told["measures"] == ["count", "avg(temp_c)"]
+
+
+def test_a_measure_of_nothing_is_null_and_not_a_number(surface: Surface) -> None:
+    told = surface.ask("/v1/aggregate?by=status&measures=avg(temp_c)").json()
+
+    delivered = next(g for g in told["groups"] if g["by"] == ["DELIVERED"])
+    assert delivered["measures"] == [None]
+
+
+def test_receipts_follow_events_by_source_and_ids(surface: Surface) -> None:
+    told = surface.ask("/v1/receipts?source=my-tms&id=e-1&id=e-2").json()
+
+    assert [r["id"] for r in told["receipts"]] == ["e-1", "e-2"]
+    assert told["receipts"][0]["receipt"] == "shipment/east/0/41"
+
+
+def test_the_quarantine_lists_parked_events_with_their_reason(surface: Surface) -> None:
+    told = surface.ask("/v1/quarantine").json()
+
+    assert told["parked"][0]["reason"] == "OUT_OF_RANGE"
+    assert (told["shown"], told["total"]) == (1, 1)
+
+
+def test_a_degraded_answer_says_so_in_header_and_body(surface: Surface) -> None:
+    surface.world.away = {"shipment/east/1"}
+
+    answer = surface.ask("/v1/search")
+
+    assert answer.headers["twin-mode"] == answer.json()["mode"] == "degraded"
+    assert answer.json()["missing"] == ["shipment/east/1"]
+
+
+def test_health_needs_no_token(surface: Surface) -> None:
+    answer = surface.open("/healthz")
+
+    assert answer.json() == {"status": "ok", "version": "9.9"}
+
+
+FAULTS = [
+    (errors.UnknownKey("no such"), 404, "ENTITY_NOT_FOUND"),
+    (errors.AmbiguousKey("two"), 409, "ENTITY_AMBIGUOUS"),
+    (errors.UnknownField("no field"), 400, "FIELD_UNKNOWN"),
+    (errors.Malformed("bytes"), 400, "MALFORMED"),
+    (errors.TooLarge("big"), 413, "MESSAGE_TOO_LARGE"),
+    (errors.BadRequest("where", "WHERE_INVALID"), 400, "WHERE_INVALID"),
+    (errors.BadRequest("other region", "WRONG_REGION"), 421, "WRONG_REGION"),
+    (errors.Denied("tenant", "TENANT_MISMATCH"), 403, "TENANT_MISMATCH"),
+    (errors.Overloaded("queue", 0.2), 429, "OVERLOADED"),
+    (errors.Recovering("replaying", 1.5), 503, "SHARD_RECOVERING"),
+    (errors.Unavailable("away", 0.5), 503, "SHARD_UNAVAILABLE"),
+    (errors.Fenced("newer", 0.1), 409, "FENCED"),
+    (errors.NotOwner("another", 0.1), 421, "NOT_OWNER"),
+    (errors.Stale("old", 2.0), 503, "TOO_OLD"),
+    (errors.DiskFull("full", 30.0), 503, "DISK_FULL"),
+    (errors.JournalFailed("write of /secret failed"), 500, "JOURNAL_FAILED"),
+    (errors.JournalCorrupt("crc in /secret"), 500, "JOURNAL_CORRUPT"),
+    (TimeoutError("secret"), 504, "DEADLINE_EXCEEDED"),
+    (RuntimeError("secret"), 500, "INTERNAL"),
+]
+
+
+@pytest.mark.parametrize(("fault", "status", "code"), FAULTS, ids=[f[2] for f in FAULTS])
+def test_every_error_is_a_problem_with_its_code_word(
+    surface: Surface, fault: Exception, status: int, code: str
+) -> None:
+    surface.world.fault = fault
+
+    answer = surface.ask("/v1/status")
+
+    told = answer.json()
+    assert answer.status_code == told["status"] == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert told["code"] == code
+    assert {"type", "title", "detail"} <= set(told)
+    assert re.fullmatch(r"[0-9a-f]{32}", told["trace_id"])
+    assert "secret" not in answer.text
+    assert ("retry_after" in told) is ("retry-after" in answer.headers)
+
+
+def test_a_retryable_problem_says_when_to_come_back(surface: Surface) -> None:
+    surface.world.fault = recovering()
+
+    answer = surface.ask("/v1/status")
+
+    assert answer.json()["retry_after"] == 1.5
+    assert answer.headers["retry-after"] == "2"
+
+
+def test_a_problem_keeps_the_trace_of_its_caller(surface: Surface) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    parent = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+
+    answer = surface.ask("/v1/shipments/NOPE", headers=parent)
+
+    assert answer.json()["trace_id"] == trace
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v1/shipments/NOPE", 404, "ENTITY_NOT_FOUND"),
+        ("/v1/shipments/..%2e", 400, "BAD_ID"),
+        ("/v1/wagons/1", 404, "NOT_FOUND"),
+        ("/v1/nothing", 404, "NOT_FOUND"),
+        ("/v1/shipments/78000?max_age_s=1", 503, "TOO_OLD"),
+        ("/v1/shipments/78000?max_age_s=nan", 400, "INVALID_ARGUMENT"),
+        ("/v1/shipments/78000?min_confidence=2", 400, "INVALID_ARGUMENT"),
+        ("/v1/search?fields=nonsense", 400, "FIELD_UNKNOWN"),
+        ("/v1/search?limit=0", 400, "INVALID_ARGUMENT"),
+        ("/v1/search?limit=10001", 400, "INVALID_ARGUMENT"),
+        ("/v1/receipts?source=x", 400, "INVALID_ARGUMENT"),
+        ("/static/nothing.js", 404, "NOT_FOUND"),
+        ("/static/..%2f..%2fpyproject.toml", 404, "NOT_FOUND"),
+        ("/reports/nothing.html", 404, "NOT_FOUND"),
+    ],
+)
+def test_a_bad_request_is_told_what_is_wrong(
+    surface: Surface, path: str, status: int, code: str
+) -> None:
+    answer = surface.ask(path)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["detail"]
+
+
+def test_an_id_in_two_regions_is_ambiguous_until_the_region_is_named(surface: Surface) -> None:
+    origin = next(iter(ORIGINS))
+    surface.world.put("site", "east", origin, {"name": Fact("twice", 1_000_000, "test")})
+
+    bare = surface.ask(f"/v1/sites/{origin}")
+    named = surface.ask(f"/v1/sites/{origin}?region=east")
+
+    assert (bare.status_code, bare.json()["code"]) == (409, "ENTITY_AMBIGUOUS")
+    assert named.json()["region"] == "east"
+
+
+def test_another_method_is_refused_with_what_is_allowed(surface: Surface) -> None:
+    answer = surface.ask("/v1/status", method="DELETE")
+
+    assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 401, "TOKEN_MISSING"),
+        ({"authorization": "Basic dXNlcjpwYXNz"}, 401, "TOKEN_MISSING"),
+        ({"authorization": "Bearer nonsense"}, 401, "TOKEN_INVALID"),
+        ({"authorization": "Bearer " + "x" * 5000}, 431, "TOKEN_TOO_LARGE"),
+    ],
+)
+def test_nothing_is_told_without_a_token(
+    surface: Surface, headers: dict[str, str], status: int, code: str
+) -> None:
+    for path in ("/v1/status", "/v1/search", "/v1/live", "/v1/shipments/78000", "/v1/reports"):
+        answer = surface.open(path, headers=headers)
+
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert ("www-authenticate" in answer.headers) is (status == 401)
+
+
+def test_a_token_for_another_region_or_scope_is_refused(surface: Surface) -> None:
+    elsewhere = surface.ask("/v1/status", token=surface.token(region="west"))
+    writer = surface.ask("/v1/status", token=surface.token("write"))
+
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (401, "TOKEN_AUDIENCE")
+    assert (writer.status_code, writer.json()["code"]) == (403, "SCOPE_MISSING")
+
+
+def test_the_page_asks_for_a_link_when_nobody_is_known(surface: Surface) -> None:
+    answer = surface.open("/")
+
+    assert answer.status_code == 401
+    assert "twin status --link" in answer.text
+
+
+def test_a_link_works_once_and_leaves_a_strict_cookie(surface: Surface) -> None:
+    code = issue_code(surface.folder)
+
+    first = surface.open(f"/?code={code}")
+    second = surface.open(f"/?code={code}")
+
+    kept = first.headers["set-cookie"]
+    assert (first.status_code, first.headers["location"]) == (303, "/")
+    assert {"HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=900"} <= set(kept.split("; "))
+    assert kept.startswith("twin-7400=")
+    assert (second.status_code, "set-cookie" in second.headers) == (401, False)
+    assert "does not work any more" in second.text
+
+
+def test_the_cookie_opens_the_page_and_is_renewed_by_use(surface: Surface) -> None:
+    kept = cookie_of(surface.open(f"/?code={issue_code(surface.folder)}"))
+
+    page, status = surface.open("/", headers=kept), surface.open("/v1/status", headers=kept)
+
+    assert "<canvas" in page.text
+    assert status.status_code == 200
+    renewed = cookie_of(status)
+    assert surface.open("/v1/status", headers=renewed).status_code == 200
+
+
+def test_a_cookie_changes_nothing_for_another_site(surface: Surface) -> None:
+    kept = cookie_of(surface.open(f"/?code={issue_code(surface.folder)}"))
+
+    for sent in ({"sec-fetch-site": "cross-site"}, {"origin": "http://evil.example"}):
+        answer = surface.open("/v1/predict/eta", method="POST", headers=kept | sent, json={})
+
+        assert (answer.status_code, answer.json()["code"]) == (403, "CROSS_SITE")
+
+
+def test_every_answer_forbids_foreign_content(surface: Surface) -> None:
+    for path in ("/", "/healthz", "/static/page.js", "/v1/status", "/nothing"):
+        headers = surface.open(path).headers
+
+        assert headers["content-security-policy"].startswith("default-src 'self';")
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_static_files_are_packed_and_known_by_their_tag(surface: Surface) -> None:
+    plain = surface.open("/static/land.json", headers={"accept-encoding": "identity"})
+    packed = surface.open("/static/land.json", headers={"accept-encoding": "gzip"})
+    again = surface.open("/static/land.json", headers={"if-none-match": plain.headers["etag"]})
+
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.content == plain.content
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_predictions_are_passed_on_with_their_mode(tmp_path: Path) -> None:
+    async def predict(body: dict[str, Any]) -> tuple[int, dict[str, Any], str]:
+        return 200, {"id": body["id"], "answered_by": "lane table"}, "degraded"
+
+    surface = Surface(tmp_path, predict=predict)
+
+    answer = surface.ask("/v1/predict/eta", method="POST", json={"id": "78000"})
+
+    assert answer.json() == {"id": "78000", "answered_by": "lane table"}
+    assert answer.headers["twin-mode"] == "degraded"
+
+
+def test_a_refused_prediction_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    async def predict(_: dict[str, Any]) -> tuple[int, dict[str, Any], str]:
+        return 404, {"code": "ENTITY_NOT_FOUND", "detail": "no shipment has this id"}, "normal"
+
+    answer = Surface(tmp_path, predict=predict).ask("/v1/predict/eta", method="POST", json={})
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "ENTITY_NOT_FOUND")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_without_models_a_prediction_is_refused_for_now(surface: Surface) -> None:
+    answer = surface.ask("/v1/predict/eta", method="POST", json={"id": "78000"})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "SERVE_UNAVAILABLE")
+    assert answer.json()["retry_after"] > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "MALFORMED"),
+        (b"[1]", 400, "MALFORMED"),
+        (b"{'id': 1}", 400, "MALFORMED"),
+        (b'{"id": "\xff"}', 400, "MALFORMED"),
+        (b'{"id": "1", "id": "2"}', 400, "DUPLICATE_FIELD"),
+        (b'{"lat": NaN}', 400, "NOT_FINITE"),
+        (b'{"lat": 1e999}', 400, "NOT_FINITE"),
+        (b'{"n": ' + b"9" * 5000 + b"}", 400, "NUMBER_TOO_LONG"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400, "TOO_DEEP"),
+        (b'{"a": ' + b"[" * 17 + b"]" * 17 + b"}", 400, "TOO_DEEP"),
+        (b'{"a": "' + b"x" * (1 << 20) + b'"}', 413, "MESSAGE_TOO_LARGE"),
+    ],
+    ids=range(11),
+)
+def test_a_body_that_could_mean_two_things_is_refused(
+    surface: Surface, body: bytes, status: int, code: str
+) -> None:
+    answer = surface.ask("/v1/predict/eta", method="POST", content=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_reports_are_listed_newest_first_and_shown_in_a_sandbox(surface: Surface) -> None:
+    reports = surface.folder / "reports"
+    reports.mkdir()
+    for at, name in enumerate(("old.html", "new.html", "raw.arrow", ".hidden.html")):
+        (reports / name).write_text(f"<p>{name}")
+        os.utime(reports / name, (at + 1, at + 1))
+    (reports / "link.html").symlink_to(surface.folder / "key")
+
+    told = surface.ask("/v1/reports").json()
+    shown = surface.ask("/reports/new.html")
+    linked = surface.ask("/reports/link.html")
+
+    assert [one["name"] for one in told["reports"]] == ["new.html", "old.html"]
+    assert (told["shown"], told["total"]) == (2, 2)
+    assert shown.text == "<p>new.html"
+    assert "sandbox" in shown.headers["content-security-policy"]
+    assert linked.status_code == 404
+
+
+def test_the_schema_names_every_address(surface: Surface) -> None:
+    paths = surface.open("/v1/openapi.json").json()["paths"]
+
+    assert {"/v1/status", "/v1/search", "/v1/live", "/v1/{plural}/{id}"} <= set(paths)

@@ -1,0 +1,113 @@
+"""Checkpoints: a snapshot as bytes, and back. Recovery starts from one instead of from nothing.
+
+The bytes are one frame (twin.frames): columns, keys, lexicon, dedup, levels; a wrong byte fails
+its checksum. Replaying the journal from `offset` on leads to the state that would have been.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin import frames
+from twin.admission import Rule
+from twin.errors import JournalCorrupt
+from twin.frames import Frame, column_texts, text_columns
+from twin.level import Entry, Level
+from twin.transition import Snapshot, State
+
+Column = NDArray[Any]
+
+
+def capture(state: State) -> tuple[Snapshot, dict[str, Column]]:
+    """Take what a checkpoint needs of a live state, cheaply; `write` may run elsewhere."""
+    extra = {f"seen.{name}": column for name, column in state.seen.dump().items()}
+    extra["outcomes"] = state.outcomes.copy()
+    extra["words"] = np.array([len(state.lexicon)])
+    extra["newest"] = np.array([state.newest])
+    for kind, held in state.kinds.items():
+        extra |= _levels(kind, held.levels)
+    return state.snapshot(), extra
+
+
+def write(snapshot: Snapshot, extra: dict[str, Column], epoch: int) -> bytes:
+    """Return a checkpoint of what `capture` took."""
+    words = list(snapshot.lexicon.since(0))[: int(extra["words"][0])]
+    columns = dict(extra)
+    for kind, table in snapshot.tables.items():
+        columns |= text_columns(f"{kind}/name", snapshot.names[kind])
+        columns |= {f"{kind}/{name}": table.column(name) for name in table.blanks}
+    return frames.encode(
+        Frame(
+            epoch,
+            snapshot.offset,
+            0,
+            snapshot.offset,
+            snapshot.ingest_time,
+            words,
+            {kind: [] for kind in snapshot.tables},
+            [],
+            columns,
+        )
+    )
+
+
+def restore(raw: bytes, rule: Rule) -> State:
+    """Return the state that `raw` holds. Raises JournalCorrupt if a byte is wrong."""
+    found = frames.read(memoryview(raw), 0)
+    if found is None:
+        raise JournalCorrupt("the checkpoint fails its checksum; an older one is used")
+    frame = found.frame
+    state = State(rule)
+    state.lexicon.extend(frame.words)
+    for kind, held in state.kinds.items():
+        names = column_texts(frame.columns, f"{kind}/name")
+        held.keys.add(names)
+        columns = {name: frame.columns[f"{kind}/{name}"] for name in held.table.blanks}
+        held.table.load(columns, names.size)
+        held.levels = _read_levels(kind, frame.columns)
+    seen = {n[5:]: column for n, column in frame.columns.items() if n.startswith("seen.")}
+    state.seen.load(seen)
+    state.outcomes[:] = frame.columns["outcomes"]
+    state.next, state.now = frame.first, frame.ingest_time
+    state.newest = int(frame.columns["newest"][0])
+    return state
+
+
+def _levels(kind: str, levels: dict[int, Level]) -> dict[str, Column]:
+    """Return every entry of every level as a line of numbers: row, is a count, the entry."""
+    lines = []
+    confidence = []
+    for row, level in sorted(levels.items()):
+        counted = [level.counted] if level.counted is not None else []
+        for is_count, entry in [(1, e) for e in counted] + [(0, e) for e in level.moves]:
+            tie = entry.tie - (1 << 64) if entry.tie >= 1 << 63 else entry.tie
+            lines.append(
+                [
+                    row,
+                    is_count,
+                    entry.time,
+                    entry.rank,
+                    tie,
+                    entry.amount,
+                    entry.offset,
+                    entry.source,
+                ]
+            )
+            confidence.append(entry.confidence)
+    numbers = np.array(lines, np.int64).reshape(-1, 8)
+    return {f"{kind}/levels": numbers, f"{kind}/surety": np.array(confidence, np.float64)}
+
+
+def _read_levels(kind: str, columns: Any) -> dict[int, Level]:
+    levels: dict[int, Level] = {}
+    pairs = zip(columns[f"{kind}/levels"].tolist(), columns[f"{kind}/surety"].tolist(), strict=True)
+    for (row, is_count, time, rank, tie, amount, offset, source), surety in pairs:
+        entry = Entry(time, rank, tie % (1 << 64), amount, offset, source, surety)
+        old = levels.get(row, Level(None, ()))
+        levels[row] = (
+            Level(entry, old.moves) if is_count else Level(old.counted, (*old.moves, entry))
+        )
+    return levels

@@ -1,0 +1,168 @@
+"""Columns: offered events as the columns of a frame, and a frame's events as facts about rows.
+
+A payload column holds values only for the events whose contract has it; texts are codes of the
+shard's lexicon, new ones only for words in use. What a parked event said is kept as it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.admission import Admitted
+from twin.contracts import CONTRACTS, COUNTED, EVENT_TIME, MOVED, Contract
+from twin.events import PAYLOAD, Offered
+from twin.frames import Frame, column_texts, text_columns
+from twin.keys import qualified
+from twin.kinds import BLANKS, Dtype, Group, Kind, Merge
+from twin.lexicon import Draft
+from twin.outcomes import Reason
+from twin.texts import Texts, join
+
+Column = NDArray[Any]
+
+
+class Message(NamedTuple):
+    """Events of one writer, decoded."""
+
+    offered: Offered
+    tenant: str
+    writer: str  # the named identity that offered them
+
+
+class Part(NamedTuple):
+    """The kept events of one message, ready for a frame."""
+
+    columns: dict[str, Column]
+    id: Texts
+    name: Texts  # tenant/subject
+    payload: dict[str, Column]  # whole columns; blank where absent
+    raw: list[bytes]  # of parked events
+
+
+def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> Part:
+    offered = message.offered
+    n = at.size
+    stands = one.reason[at] == Reason.NONE
+    source = _coded(offered.source.codes[at], offered.source.words, draft)
+    columns: dict[str, Column] = {
+        "hash": one.hash[at],
+        "content": one.content[at],
+        "contract": one.contract[at],
+        "time": offered.time[at],
+        "source": source,
+        "writer": np.full(n, draft.code(message.writer) if n else -1, np.int32),
+        "tenant": np.full(n, draft.code(message.tenant) if n else -1, np.int32),
+        "confidence": offered.confidence[at].astype(np.float32),
+        "reason": one.reason[at],
+    }
+    payload: dict[str, Column] = {}
+    for name, column in offered.numbers.items():
+        payload[name] = column.values[at]
+    for name, words in offered.words.items():
+        codes = np.where(stands, words.codes[at], -1)
+        payload[name] = _coded(codes, words.words, draft)
+    raw = [offered.raw(i) for i in at[~stands].tolist()]
+    subject = qualified(message.tenant, offered.subject.take(at))
+    return Part(columns, one.id.take(at), subject, payload, raw)
+
+
+def _coded(codes: Column, words: Sequence[str], draft: Draft) -> NDArray[np.int32]:
+    """Return codes of the lexicon for codes of a batch, new ones only for words in use."""
+    used = np.unique(codes)
+    table = np.full(len(words) + 1, -1, np.int32)
+    for code in used[used >= 0].tolist():
+        table[code] = draft.code(words[code])
+    return table[codes]
+
+
+def gather(parts: Sequence[Part]) -> dict[str, Column]:
+    """Return the columns of all parts, payloads only for the events whose contract has them."""
+    columns: dict[str, Column] = {
+        name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns
+    }
+    columns |= text_columns("id", join([part.id for part in parts]))
+    raw = [piece for part in parts for piece in part.raw]
+    if raw:
+        lengths = np.cumsum([0, *map(len, raw)], dtype=np.int64)
+        columns |= {"raw.offsets": lengths, "raw.content": np.frombuffer(b"".join(raw), np.uint8)}
+    for name in dict.fromkeys(name for part in parts for name in part.payload):
+        whole = [
+            part.payload[name] if name in part.payload else _blank(name, part.id.size)
+            for part in parts
+        ]
+        mine = _carries(columns["contract"], columns["reason"], name)
+        if mine.any():
+            columns[f"data.{name}"] = np.concatenate(whole)[mine]
+    return columns
+
+
+def _carries(contract: Column, reason: Column, name: str) -> NDArray[np.bool_]:
+    """Say of each event whether a payload column holds a value for it: it stands, and may."""
+    may = np.array([name in {p.name for p in c.payload} for c in CONTRACTS] + [False], np.bool_)
+    carries: NDArray[np.bool_] = may[contract] & (reason == Reason.NONE)
+    return carries
+
+
+def _blank(name: str, n: int) -> Column:
+    return np.full(n, BLANKS[PAYLOAD[name]])
+
+
+def payload_column(frame: Frame, name: str) -> Column:
+    """Return a payload column of a frame (count,), blank where an event does not carry it."""
+    whole = _blank(name, frame.size)
+    held = frame.columns.get(f"data.{name}")
+    if held is not None:
+        whole[_carries(frame.columns["contract"], frame.columns["reason"], name)] = held
+    return whole
+
+
+def event_ids(frame: Frame) -> Texts:
+    return column_texts(frame.columns, "id")
+
+
+def of_kind(frame: Frame, kind: Kind) -> NDArray[np.bool_]:
+    mine = np.array([c.kind == kind.name for c in CONTRACTS] + [False], np.bool_)
+    return mine[frame.columns["contract"]]
+
+
+def group_values(
+    kind: Kind, group: Group, frame: Frame, at: Column
+) -> tuple[Column, dict[str, Column]]:
+    """Return which of the events at `at` say anything about `group`, and what."""
+    contract = frame.columns["contract"][at]
+    setters = [c for c in CONTRACTS if c.kind == kind.name and group.name in c.sets]
+    numbers = [CONTRACTS.index(c) for c in setters]
+    mine = np.flatnonzero(np.isin(contract, numbers))
+    if not mine.size:
+        return mine, {}
+    names = [COUNTED, MOVED] if group.merge is Merge.LEVEL else [f.name for f in group.fields]
+    blank = {f.name: f.blank for f in group.fields} | dict.fromkeys(
+        (COUNTED, MOVED), BLANKS[Dtype.INTEGER]
+    )
+    values = {name: np.full(mine.size, blank[name]) for name in names}
+    for number, setter in zip(numbers, setters, strict=True):
+        here = contract[mine] == number
+        if here.any():
+            _fill(values, setter, group, frame, at[mine], here)
+    return mine, values
+
+
+def _fill(
+    values: dict[str, Column],
+    setter: Contract,
+    group: Group,
+    frame: Frame,
+    at: Column,
+    here: NDArray[np.bool_],
+) -> None:
+    for field, source in setter.sets[group.name].items():
+        if source == EVENT_TIME:
+            values[field][here] = frame.columns["time"][at[here]]
+        elif isinstance(source, str):
+            values[field][here] = payload_column(frame, source)[at[here]]
+        else:
+            values[field][here] = int(source)

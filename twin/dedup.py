@@ -1,0 +1,99 @@
+"""Dedup: every (source, id) ever journaled, by its 128-bit hash. Exact, and without horizon.
+
+An open-addressed table over columns that only grow: 36 bytes an id, and 4 to 8 of slots.
+A parked event that is offered again with new content is replaced: its entry is rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.kernels import EMPTY, find_ids, place_ids
+
+Column = NDArray[Any]
+UNSEEN = -1
+
+
+class Known(NamedTuple):
+    """What is remembered of some ids; `entry` is UNSEEN where nothing is."""
+
+    entry: NDArray[np.int32]
+    content: NDArray[np.uint64]
+    offset: NDArray[np.int64]
+    outcome: NDArray[np.int8]
+    reason: NDArray[np.int8]
+
+
+class Seen:
+    def __init__(self, room: int = 1024) -> None:
+        self.size = 0
+        self._columns: dict[str, Column] = {
+            "high": np.zeros(room, np.uint64),
+            "low": np.zeros(room, np.uint64),
+            "content": np.zeros(room, np.uint64),
+            "offset": np.zeros(room, np.int64),
+            "outcome": np.zeros(room, np.int8),
+            "reason": np.zeros(room, np.int8),
+        }
+        self._slots = np.full(2 * room, EMPTY)
+
+    def find(self, hash_: NDArray[np.uint64]) -> Known:
+        """Return what is known of each hash (n, 2)."""
+        entry = np.empty(hash_.shape[0], np.int32)
+        columns = self._columns
+        find_ids(self._slots, columns["high"], columns["low"], hash_, entry)
+        names = ("content", "offset", "outcome", "reason")
+        return Known(entry, *(columns[name][entry] for name in names))
+
+    def add(
+        self, hash_: Column, content: Column, offset: Column, outcome: Column, reason: Column
+    ) -> None:
+        """Remember events; one that is known already (it was parked) is rewritten."""
+        entry = np.empty(hash_.shape[0], np.int32)
+        find_ids(self._slots, self._columns["high"], self._columns["low"], hash_, entry)
+        fresh = entry < 0
+        first, last = self.size, self.size + int(fresh.sum())
+        self._reserve(last)
+        entry[fresh] = np.arange(first, last)
+        values = (hash_[:, 0], hash_[:, 1], content, offset, outcome, reason)
+        for column, value in zip(self._columns.values(), values, strict=True):
+            column[entry] = value
+        place_ids(self._slots, self._columns["high"], first, last)
+        self.size = last
+
+    def settle(self, hash_: Column, outcome: Column) -> None:
+        """Write down what became of events that were added with a guess."""
+        entry = np.empty(hash_.shape[0], np.int32)
+        find_ids(self._slots, self._columns["high"], self._columns["low"], hash_, entry)
+        self._columns["outcome"][entry] = outcome
+
+    def dump(self) -> dict[str, Column]:
+        return {name: column[: self.size].copy() for name, column in self._columns.items()}
+
+    def load(self, columns: Mapping[str, Column]) -> None:
+        self.size = columns["high"].size
+        self._columns = {name: np.array(columns[name]) for name in self._columns}
+        self._rehash(max(1024, self.size))
+
+    def bytes(self) -> int:
+        return self._slots.nbytes + sum(column.nbytes for column in self._columns.values())
+
+    def _reserve(self, size: int) -> None:
+        room = self._columns["high"].size
+        if size > room:
+            more = max(size, room + room // 4)
+            for name, column in self._columns.items():
+                grown = np.zeros(more, column.dtype)
+                grown[: self.size] = column[: self.size]
+                self._columns[name] = grown
+        if 10 * size > 7 * self._slots.size:
+            self._rehash(size)
+
+    def _rehash(self, size: int) -> None:
+        slots = 1 << int(np.ceil(np.log2(max(size, 1024) / 0.6)))
+        self._slots = np.full(slots, EMPTY)
+        place_ids(self._slots, self._columns["high"], 0, self.size)

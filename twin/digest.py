@@ -1,0 +1,81 @@
+"""Digests: what a shard knows, as one number that two shards can compare.
+
+Truth: twins by key, fields and provenance as values and texts, no offsets or ingest times; equal
+for any order of arrival. Replay: truth, and offsets, chains and dedup; equal after recovery.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.dedup import Seen
+from twin.kinds import KINDS, Dtype
+from twin.merge import HEAD
+from twin.transition import Snapshot
+
+SIZE = 16  # bytes
+Column = NDArray[Any]
+
+
+class Digests(NamedTuple):
+    offset: int  # of the state that was digested
+    truth: str
+    replay: str
+
+
+def digests(snapshot: Snapshot, seen: Seen) -> Digests:
+    """Return both digests of a snapshot; `seen` must be of the same moment."""
+    truth = blake2b(digest_size=SIZE)
+    extra = blake2b(digest_size=SIZE)
+    for name in sorted(snapshot.tables):
+        order = _by_key(snapshot, name)
+        for column in _truth(snapshot, name, order):
+            truth.update(column)
+        for column in _replay(snapshot, name, order):
+            extra.update(column)
+    known = seen.dump()
+    order = np.argsort(known["offset"], kind="stable")
+    for entry in known.values():
+        extra.update(entry[order].tobytes())
+    extra.update(truth.digest())
+    return Digests(snapshot.offset, truth.hexdigest(), extra.hexdigest())
+
+
+def _by_key(snapshot: Snapshot, kind: str) -> Column:
+    names = np.array(snapshot.names[kind].list(), object)[: snapshot.tables[kind].size]
+    return np.argsort(names, kind="stable")
+
+
+def _truth(snapshot: Snapshot, kind: str, order: Column) -> list[bytes]:
+    table, lexicon = snapshot.tables[kind], snapshot.lexicon
+    names = snapshot.names[kind].list()
+    pieces = ["\n".join(names[row] for row in order.tolist()).encode()]
+    for group in KINDS[kind].groups:
+        for field in group.fields:
+            column = table.column(field.name)[order]
+            if field.dtype is Dtype.TEXT:
+                column = lexicon.hashes(column)
+            pieces.append(_canonical(column))
+        for name in ("as_of", "tie", "confidence"):
+            pieces.append(_canonical(table.column(f"{group.name}.{name}")[order]))
+        source = table.column(f"{group.name}.source")[order]
+        pieces.append(_canonical(lexicon.hashes(source)))
+    return pieces
+
+
+def _replay(snapshot: Snapshot, kind: str, order: Column) -> list[bytes]:
+    table = snapshot.tables[kind]
+    columns = [HEAD, *(f"{group.name}.offset" for group in KINDS[kind].groups)]
+    rows = order.astype(np.int64).tobytes()
+    return [rows, *(_canonical(table.column(name)[order]) for name in columns)]
+
+
+def _canonical(column: Column) -> bytes:
+    """Return bytes that are equal for equal values: one NaN, and no -0."""
+    if column.dtype.kind == "f":
+        column = np.where(np.isnan(column), np.nan, column + 0.0).astype(column.dtype)
+    return np.ascontiguousarray(column).tobytes()

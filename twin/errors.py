@@ -1,0 +1,123 @@
+"""Every error this project raises, grouped by what the caller must do about it.
+
+TwinError
+├── Refused               fix the request; sending it again cannot help
+│   ├── Malformed           MALFORMED: the message is no batch of events
+│   ├── TooLarge            MESSAGE_TOO_LARGE: over the limit of its method
+│   ├── UnknownKey          ENTITY_NOT_FOUND: no twin has this key
+│   ├── AmbiguousKey        ENTITY_AMBIGUOUS: a bare id names twins of two regions
+│   ├── UnknownField        FIELD_UNKNOWN: the kind has no such field
+│   ├── BadRequest          any other code word; the message says what and where
+│   └── Denied              TOKEN_* and SCOPE_MISSING: who asks, or what for
+├── Retryable             send the same request again, after `retry_after` seconds
+│   ├── Overloaded          OVERLOADED: the queue is full
+│   ├── Recovering          SHARD_RECOVERING: the shard is replaying its journal
+│   ├── Unavailable         REGION_UNAVAILABLE, SHARD_UNAVAILABLE: nobody answers there now
+│   ├── Fenced              FENCED: a newer epoch has its marker; outcome unknown, ask again
+│   ├── NotOwner            NOT_OWNER: another shard or region writes this key; locate it again
+│   ├── Stale               TOO_OLD: no value is as fresh as the request demands
+│   └── DiskFull            DISK_FULL: the journal cannot grow; reads go on
+└── Fatal                 stop this process; a supervisor or a human decides
+    ├── JournalFailed       JOURNAL_FAILED: a write or a sync failed; recovery re-reads the disk
+    └── JournalCorrupt      JOURNAL_CORRUPT: a checksum failed, or a file is too short
+
+`code` is the word that gRPC, HTTP and the command line show. One bad event is no error:
+its receipt says why it was parked or rejected.
+"""
+
+from __future__ import annotations
+
+
+class TwinError(Exception):
+    """Base of every error raised on purpose."""
+
+    code = "INTERNAL"
+
+
+class Refused(TwinError):
+    code = "INVALID_ARGUMENT"
+
+
+class Malformed(Refused):
+    code = "MALFORMED"
+
+
+class TooLarge(Refused):
+    code = "MESSAGE_TOO_LARGE"
+
+
+class UnknownKey(Refused):
+    code = "ENTITY_NOT_FOUND"
+
+
+class AmbiguousKey(Refused):
+    code = "ENTITY_AMBIGUOUS"
+
+
+class UnknownField(Refused):
+    code = "FIELD_UNKNOWN"
+
+
+class BadRequest(Refused):
+    """A refusal whose code word is given: fix what `message` names."""
+
+    def __init__(self, message: str, code: str = "INVALID_ARGUMENT") -> None:
+        super().__init__(message, code)  # both in args, so it survives pickling
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Denied(BadRequest):
+    """The token, or what it allows, does not fit the request."""
+
+
+class Retryable(TwinError):
+    code = "UNAVAILABLE"
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Overloaded(Retryable):
+    code = "OVERLOADED"
+
+
+class Recovering(Retryable):
+    code = "SHARD_RECOVERING"
+
+
+class Unavailable(Retryable):
+    code = "SHARD_UNAVAILABLE"
+
+
+class Fenced(Retryable):
+    code = "FENCED"
+
+
+class NotOwner(Retryable):
+    code = "NOT_OWNER"
+
+
+class Stale(Retryable):
+    code = "TOO_OLD"
+
+
+class DiskFull(Retryable):
+    code = "DISK_FULL"
+
+
+class Fatal(TwinError): ...
+
+
+class JournalFailed(Fatal):
+    code = "JOURNAL_FAILED"
+
+
+class JournalCorrupt(Fatal):
+    code = "JOURNAL_CORRUPT"

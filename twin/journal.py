@@ -1,0 +1,33 @@
+"""The journal port: an append-only, totally ordered, durable record of one shard's events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from twin.frames import Frame
+
+
+class Journal(Protocol):
+    @property
+    def epoch(self) -> int:
+        """The number of the writer that holds this journal."""
+
+    def claim(self) -> None:
+        """Announce the epoch for all to see, then seal what older ones wrote. Or Fenced."""
+
+    def scan(self, offset: int = 0) -> Iterator[Frame]:
+        """Yield the frames up to the seals that reach beyond `offset`, in order."""
+
+    def append(self, frame: Frame) -> None:
+        """Make a frame durable. Raises DiskFull before, JournalFailed after it touched the disk."""
+
+    def at(self, offset: int) -> Frame | None:
+        """Return the frame that holds `offset`, of this epoch or an older one."""
+
+    @property
+    def bytes(self) -> int:
+        """How much was appended in this epoch."""
+
+    def fenced(self) -> bool:
+        """Say whether a newer epoch has been announced."""

@@ -1,0 +1,156 @@
+"""Kernels: the few loops that run once per event, compiled with numba.
+
+Each has a plain reference in tests/twin/plain.py that a property test holds equal. Nothing
+compiles at import; `warm` calls each kernel once, so that a cache on disk serves the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+U64 = NDArray[np.uint64]
+I64 = NDArray[np.int64]
+I32 = NDArray[np.int32]
+
+_jit = numba.njit(cache=True, nogil=True)
+
+EMPTY = np.int32(-1)
+
+
+@_jit
+def _turn(word: Any, bits: Any) -> Any:
+    return (word << np.uint64(bits)) | (word >> np.uint64(64 - bits))
+
+
+@_jit
+def _rounds(v0: Any, v1: Any, v2: Any, v3: Any, times: int) -> Any:
+    for _ in range(times):
+        v0, v2 = v0 + v1, v2 + v3
+        v1, v3 = _turn(v1, 13) ^ v0, _turn(v3, 16) ^ v2
+        v0, v2 = _turn(v0, 32) + v3, v2 + v1
+        v3, v1 = _turn(v3, 21) ^ v0, _turn(v1, 17) ^ v2
+        v2 = _turn(v2, 32)
+    return v0, v1, v2, v3
+
+
+@_jit
+def siphash(offsets: I64, content: U8, salt: U64, out: U64) -> None:
+    """Fill `out` (n, 2) with SipHash-2-4-128 of each text, keyed by `salt` of its row.
+
+    The key is (K0 ^ salt, K1), K as in the SipHash paper's test vectors; a salt of 0 gives
+    exactly those vectors. Little endian, as the paper says.
+    """
+    for i in range(offsets.size - 1):
+        start, end = offsets[i], offsets[i + 1]
+        k0 = np.uint64(0x0706050403020100) ^ salt[i]
+        k1 = np.uint64(0x0F0E0D0C0B0A0908)
+        v0 = k0 ^ np.uint64(0x736F6D6570736575)
+        v1 = k1 ^ np.uint64(0x646F72616E646F6D) ^ np.uint64(0xEE)
+        v2 = k0 ^ np.uint64(0x6C7967656E657261)
+        v3 = k1 ^ np.uint64(0x7465646279746573)
+        length = end - start
+        whole = length // 8
+        for w in range(whole + 1):
+            word = np.uint64(0)
+            first = start + 8 * w
+            last = min(first + 8, end)
+            for j in range(first, last):
+                word |= np.uint64(content[j]) << np.uint64(8 * (j - first))
+            if w == whole:
+                word |= np.uint64(length & 0xFF) << np.uint64(56)
+            v3 ^= word
+            v0, v1, v2, v3 = _rounds(v0, v1, v2, v3, 2)
+            v0 ^= word
+        v2 ^= np.uint64(0xEE)
+        v0, v1, v2, v3 = _rounds(v0, v1, v2, v3, 4)
+        out[i, 0] = v0 ^ v1 ^ v2 ^ v3
+        v1 ^= np.uint64(0xDD)
+        v0, v1, v2, v3 = _rounds(v0, v1, v2, v3, 4)
+        out[i, 1] = v0 ^ v1 ^ v2 ^ v3
+
+
+@_jit
+def mix(state: U64, words: U64) -> None:
+    """Fold one 64-bit word per row into `state` (n, 2): two rounds of MurmurHash3's mixer."""
+    for i in range(words.size):
+        a, b = state[i, 0], state[i, 1]
+        w = words[i] * np.uint64(0x87C37B91114253D5)
+        a = _turn(a ^ (_turn(w, 31) * np.uint64(0x4CF5AD432745937F)), 27) + b
+        a = a * np.uint64(5) + np.uint64(0x52DCE729)
+        b = _turn(b ^ (_turn(a, 33) * np.uint64(0x4CF5AD432745937F)), 31) + a
+        b = b * np.uint64(5) + np.uint64(0x38495AB5)
+        state[i, 0], state[i, 1] = a, b
+
+
+@_jit
+def find_ids(slots: I32, high: U64, low: U64, hashes: U64, out: I32) -> None:
+    """Put into `out` the entry of each hash in an open-addressed table, or EMPTY."""
+    mask = np.uint64(slots.size - 1)
+    for i in range(hashes.shape[0]):
+        at = hashes[i, 0] & mask
+        while True:
+            entry = slots[at]
+            if entry < 0:
+                out[i] = -1
+                break
+            if high[entry] == hashes[i, 0] and low[entry] == hashes[i, 1]:
+                out[i] = entry
+                break
+            at = (at + np.uint64(1)) & mask
+
+
+@_jit
+def place_ids(slots: I32, high: U64, first: int, last: int) -> None:
+    """Enter the entries first..last-1, whose hashes are not in the table, into `slots`."""
+    mask = np.uint64(slots.size - 1)
+    for entry in range(first, last):
+        at = high[entry] & mask
+        while slots[at] >= 0:
+            at = (at + np.uint64(1)) & mask
+        slots[at] = entry
+
+
+@_jit
+def find_names(
+    slots: I32, hash_: U64, starts: I64, arena: U8, wanted: U64, offsets: I64, content: U8, out: I32
+) -> None:
+    """Put into `out` the entry whose text equals each wanted one, or EMPTY."""
+    mask = np.uint64(slots.size - 1)
+    for i in range(wanted.shape[0]):
+        at = wanted[i, 0] & mask
+        begin = offsets[i]
+        length = offsets[i + 1] - begin
+        while True:
+            entry = slots[at]
+            if entry < 0:
+                out[i] = -1
+                break
+            if hash_[entry] == wanted[i, 0] and starts[entry + 1] - starts[entry] == length:
+                same = True
+                base = starts[entry]
+                for j in range(length):
+                    if arena[base + j] != content[begin + j]:
+                        same = False
+                        break
+                if same:
+                    out[i] = entry
+                    break
+            at = (at + np.uint64(1)) & mask
+
+
+def warm() -> None:
+    """Compile, or load from the cache, every kernel."""
+    offsets, content = np.array([0, 1], np.int64), np.zeros(1, np.uint8)
+    out = np.zeros((1, 2), np.uint64)
+    siphash(offsets, content, np.zeros(1, np.uint64), out)
+    mix(out.copy(), np.zeros(1, np.uint64))
+    slots, found = np.full(4, EMPTY), np.zeros(1, np.int32)
+    column = np.zeros(1, np.uint64)
+    find_ids(slots, column, column, out, found)
+    place_ids(slots, column, 0, 1)
+    find_names(slots, column, offsets, content, out, offsets, content, found)

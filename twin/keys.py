@@ -1,0 +1,114 @@
+"""Keys: which row holds which twin. One look-up for each event, over bytes, not strings.
+
+A name is tenant/id; rows are given in the order twins are first met and never move.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.kernels import EMPTY, find_names, place_ids
+from twin.texts import Texts, hashes, texts
+
+
+class Located(NamedTuple):
+    row: NDArray[np.int64]  # (n,); twins met for the first time get the next rows
+    new: Texts  # the names of those, in the order of their rows
+
+
+class Keys:
+    def __init__(self) -> None:
+        self.size = 0
+        self._starts = np.zeros(1025, np.int64)
+        self._arena = np.zeros(16_384, np.uint8)
+        self._hash = np.zeros(1024, np.uint64)
+        self._slots = np.full(2048, EMPTY)
+
+    def find(self, names: Texts) -> NDArray[np.int32]:
+        """Return the row of each name, or -1."""
+        out = np.empty(names.size, np.int32)
+        wanted = hashes(names)
+        find_names(
+            self._slots,
+            self._hash,
+            self._starts,
+            self._arena,
+            wanted,
+            names.offsets,
+            names.content,
+            out,
+        )
+        return out
+
+    def locate(self, names: Texts) -> Located:
+        """Return the row of each name, without changing anything."""
+        row = self.find(names).astype(np.int64)
+        strange = np.flatnonzero(row < 0)
+        if not strange.size:
+            return Located(row, texts([]))
+        met: dict[str, int] = {}
+        first: list[int] = []
+        for i, name in zip(strange.tolist(), names.take(strange).list(), strict=True):
+            if name not in met:
+                met[name] = self.size + len(met)
+                first.append(i)
+            row[i] = met[name]
+        return Located(row, names.take(np.array(first, np.int64)))
+
+    def add(self, names: Texts) -> None:
+        """Give the next rows to `names`, none of which is known."""
+        first, last = self.size, self.size + names.size
+        if not names.size:
+            return
+        end = int(self._starts[first])
+        self._reserve(last, end + names.content.size)
+        self._starts[first + 1 : last + 1] = end + names.offsets[1:]
+        self._arena[end : end + names.content.size] = names.content
+        self._hash[first:last] = hashes(names)[:, 0]
+        self.size = last
+        place_ids(self._slots, self._hash, first, last)
+
+    def names(self) -> Texts:
+        """Return every name, by row. Shares memory that is never rewritten."""
+        starts = self._starts[: self.size + 1]
+        return Texts(starts, self._arena[: starts[-1]])
+
+    def name(self, row: int) -> str:
+        return self.names().get(row)
+
+    def bytes(self) -> int:
+        return sum(a.nbytes for a in (self._starts, self._arena, self._hash, self._slots))
+
+    def _reserve(self, size: int, content: int) -> None:
+        if size > self._hash.size:
+            room = max(size, self._hash.size + self._hash.size // 4)
+            starts, hash_ = np.zeros(room + 1, np.int64), np.zeros(room, np.uint64)
+            starts[: self.size + 1] = self._starts[: self.size + 1]
+            hash_[: self.size] = self._hash[: self.size]
+            self._starts, self._hash = starts, hash_
+        if content > self._arena.size:
+            arena = np.zeros(max(content, self._arena.size + self._arena.size // 4), np.uint8)
+            used = int(self._starts[self.size])
+            arena[:used] = self._arena[:used]
+            self._arena = arena
+        if 10 * size > 7 * self._slots.size:
+            slots = 1 << int(np.ceil(np.log2(size / 0.6)))
+            self._slots = np.full(slots, EMPTY)
+            place_ids(self._slots, self._hash, 0, self.size)
+
+
+def qualified(tenant: str, ids: Texts) -> Texts:
+    """Return tenant/id for each id."""
+    prefix = np.frombuffer(f"{tenant}/".encode(), np.uint8)
+    lengths = np.diff(ids.offsets) + prefix.size
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    content = np.empty(offsets[-1], np.uint8)
+    for j in range(prefix.size):
+        content[offsets[:-1] + j] = prefix[j]
+    is_id = np.ones(content.size, np.bool_)
+    is_id[(offsets[:-1, None] + np.arange(prefix.size)).ravel()] = False
+    content[is_id] = ids.content[ids.offsets[0] : ids.offsets[-1]]
+    return Texts(offsets, content)

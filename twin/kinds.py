@@ -1,0 +1,187 @@
+"""Kinds: what a twin consists of, declared as data. No rule about a field is elsewhere.
+
+A kind is a table of groups; a group is a set of fields that always arrive together, so one
+event decides them all, and they share as_of, offset, source and confidence. Absent means
+absent: every dtype has a value that says so, and it is never shown as a number.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+import numpy as np
+
+ABSENT = -(2**63)  # the int64 that means: not known
+NO_CODE = -1  # the code that means the same of a text, a flag or a milestone
+
+
+class Dtype(StrEnum):
+    """How a field is held: times are int64 microseconds UTC, texts are codes of a lexicon."""
+
+    TIME = "time"
+    INTEGER = "integer"
+    NUMBER = "number"
+    TEXT = "text"
+    FLAG = "flag"
+    MILESTONE = "milestone"
+
+
+class Merge(StrEnum):
+    LATEST = "latest"  # greatest (event_time, source rank, event id)
+    MAX = "max"  # furthest value, whatever its time
+    LEVEL = "level"  # latest count, and the movements with event_time after it
+
+
+class Field(NamedTuple):
+    name: str
+    dtype: Dtype
+    unit: str = ""
+    sensitivity: str = "internal"
+
+    @property
+    def blank(self) -> np.generic:
+        return BLANKS[self.dtype]
+
+
+class Group(NamedTuple):
+    """Fields that one event decides together; older than `sla_s` they are stale."""
+
+    name: str
+    merge: Merge
+    fields: tuple[Field, ...]
+    sla_s: float
+
+
+class Kind(NamedTuple):
+    name: str
+    groups: tuple[Group, ...]
+
+    def field(self, name: str) -> tuple[Group, Field] | None:
+        for group in self.groups:
+            for field in group.fields:
+                if field.name == name:
+                    return group, field
+        return None
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        return tuple(field for group in self.groups for field in group.fields)
+
+
+class Milestone(IntEnum):
+    """How far a shipment has come. Numbers are on disk: append between tens, never renumber."""
+
+    ORDERED = 10
+    DEPARTED = 20
+    ARRIVED = 30
+    CUSTOMS = 40
+    DELIVERED = 50
+    CANCELLED = 60
+
+
+BLANKS: dict[Dtype, np.generic] = {
+    Dtype.TIME: np.int64(ABSENT),
+    Dtype.INTEGER: np.int64(ABSENT),
+    Dtype.NUMBER: np.float64(np.nan),
+    Dtype.TEXT: np.int32(NO_CODE),
+    Dtype.FLAG: np.int8(NO_CODE),
+    Dtype.MILESTONE: np.int8(NO_CODE),
+}
+
+HOUR_S, DAY_S = 3600.0, 86_400.0
+_TIME, _TEXT = Dtype.TIME, Dtype.TEXT
+
+SHIPMENT = Kind(
+    "shipment",
+    (
+        Group("milestone", Merge.MAX, (Field("status", Dtype.MILESTONE),), 30 * DAY_S),
+        Group(
+            "order",
+            Merge.LATEST,
+            (
+                Field("ordered_at", _TIME, "us"),
+                Field("supplier", _TEXT),
+                Field("origin", _TEXT),
+                Field("site", _TEXT),
+                Field("country", _TEXT),
+                Field("mode", _TEXT),
+                Field("product_group", _TEXT),
+                Field("product", _TEXT),
+                Field("quantity", Dtype.INTEGER, "pack"),
+                Field("value_cents", Dtype.INTEGER, "USD 0.01", "confidential"),
+            ),
+            365 * DAY_S,
+        ),
+        Group("promise", Merge.LATEST, (Field("promised_at", _TIME, "us"),), 365 * DAY_S),
+        Group("departure", Merge.LATEST, (Field("departed_at", _TIME, "us"),), 90 * DAY_S),
+        Group(
+            "delivery",
+            Merge.LATEST,
+            (Field("delivered_at", _TIME, "us"), Field("recorded_at", _TIME, "us")),
+            365 * DAY_S,
+        ),
+        Group(
+            "position",
+            Merge.LATEST,
+            (Field("lat", Dtype.NUMBER, "deg"), Field("lon", Dtype.NUMBER, "deg")),
+            2 * DAY_S,
+        ),
+        Group("condition", Merge.LATEST, (Field("temp_c", Dtype.NUMBER, "degC"),), 2 * DAY_S),
+        Group(
+            "prediction",
+            Merge.LATEST,
+            (
+                Field("eta_p10", _TIME, "us"),
+                Field("eta_p50", _TIME, "us"),
+                Field("eta_p90", _TIME, "us"),
+                Field("eta_baseline", _TIME, "us"),
+                Field("late_p", Dtype.NUMBER, "1"),
+            ),
+            7 * DAY_S,
+        ),
+    ),
+)
+SITE = Kind(
+    "site",
+    (
+        Group(
+            "place",
+            Merge.LATEST,
+            (
+                Field("name", _TEXT),
+                Field("country", _TEXT),
+                Field("function", _TEXT),
+                Field("lat", Dtype.NUMBER, "deg"),
+                Field("lon", Dtype.NUMBER, "deg"),
+            ),
+            3650 * DAY_S,
+        ),
+    ),
+)
+SUPPLIER = Kind(
+    "supplier",
+    (
+        Group(
+            "profile",
+            Merge.LATEST,
+            (Field("name", _TEXT), Field("aggregator", Dtype.FLAG)),
+            3650 * DAY_S,
+        ),
+    ),
+)
+STOCK = Kind(
+    "stock",
+    (
+        Group("item", Merge.LATEST, (Field("site", _TEXT), Field("product", _TEXT)), 3650 * DAY_S),
+        Group("level", Merge.LEVEL, (Field("on_hand", Dtype.INTEGER, "pack"),), 7 * DAY_S),
+    ),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (SHIPMENT, SITE, SUPPLIER, STOCK)}
+# Which kinds one shard writes: stock lives with its site.
+SHARD_KINDS: dict[str, tuple[str, ...]] = {
+    "shipment": ("shipment",),
+    "site": ("site", "stock"),
+    "supplier": ("supplier",),
+}
