@@ -262,8 +262,10 @@ class Host:
             steps.append(("ray", sys.modules["ray"].shutdown))
         steps += [(g.name, partial(g.stop, GRACE_S)) for g in self._gateways]
         for name, step in steps:
+            began = time.monotonic()
             try:
                 step()
+                self._log.info("ended", step=name, seconds=round(time.monotonic() - began, 2))
             except Exception:  # noqa: BLE001 - the next step must be tried too
                 self._log.exception("stop failed", step=name)
         left = process.end(leftovers(self._folder), 1.0)

@@ -26,7 +26,7 @@ async def read_object(request: Request, limit: int) -> dict[str, Any]:
     found = _parse(bytes(raw))
     if not isinstance(found, dict):
         raise Malformed('the body is no JSON object; send one like {"id": "86606"}')
-    if _depth(found) > DEEPEST:
+    if _deeper(found, DEEPEST):
         raise BadRequest(f"the body nests deeper than {DEEPEST} levels; flatten it", "TOO_DEEP")
     return found
 
@@ -59,9 +59,9 @@ def _float(text: str) -> float:
     return found if math.isfinite(found := float(text)) else _finite(text)
 
 
-def _depth(found: Any) -> int:
+def _deeper(found: Any, levels: int) -> bool:
     if isinstance(found, dict):
-        return 1 + max(map(_depth, found.values()), default=0)
-    if isinstance(found, list):
-        return 1 + max(map(_depth, found), default=0)
-    return 0
+        found = list(found.values())
+    if not isinstance(found, list):
+        return False
+    return levels == 0 or any(_deeper(one, levels - 1) for one in found)

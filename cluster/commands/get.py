@@ -59,9 +59,9 @@ def _found(
                     tried, id, region, max_age_s=max_age_s, min_confidence=min_confidence
                 )
             except UnknownKey:
-                if tried == kinds[-1]:
-                    raise
-    raise AssertionError("unreachable: the last kind returns or raises")
+                continue
+    where = f" in {region}" if region else ""
+    raise UnknownKey(f"no {' or '.join(kinds)} is called {id}{where}; look with `twin search`")
 
 
 def _summary(twin: TwinState) -> str:

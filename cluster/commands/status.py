@@ -53,16 +53,16 @@ def _head(reply: Any, degraded: bool) -> None:
     mode = show.warn("degraded") if degraded else "normal"
     serving = sum(shard.state == "serving" for shard in reply.shards)
     rate = sum(shard.events_per_s for shard in reply.shards)
-    oldest = [shard.oldest_as_of for shard in reply.shards if shard.oldest_as_of > 0]
-    parked = sum(shard.outcomes.get("PARKED", 0) for shard in reply.shards)
+    newest = max((shard.newest_as_of for shard in reply.shards), default=0)
+    parked = sum(shard.outcomes["parked"] for shard in reply.shards)
     clock = f"{reply.clock} x{reply.speed:,.0f}" if reply.clock == "replay" else reply.clock
     click.echo(
         f"  mode {mode}   {serving}/{len(reply.shards)} shards   ingest {rate:,.0f} ev/s   "
         f"quarantine {parked}   now {show.instant(reply.now)} ({clock})"
     )
-    if oldest:
-        age = show.span((reply.now - min(oldest)) / show.MICROS)
-        click.echo(f"  oldest value as_of {show.instant(min(oldest))}, age {age}")
+    if newest > 0:
+        age = show.span(max(0.0, (reply.now - newest) / show.MICROS))
+        click.echo(f"  newest value as_of {show.instant(newest)}, age {age}")
 
 
 def _shards(reply: Any) -> tuple[tuple[str, ...], list[list[str]]]:

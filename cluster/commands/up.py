@@ -24,6 +24,7 @@ from twin.errors import BadRequest
 LONGEST_S = 600.0  # a start that recovers a long journal; the host itself gives up earlier
 ROUND_S = 0.05
 STOP_S = 60.0
+WHOLE = ("PORT_IN_USE", "CONFIG_INVALID")
 
 
 @click.command()
@@ -46,8 +47,7 @@ def command(
         for line in _followed(host, home):
             if line.event == FAILED:
                 host.wait(STOP_S)
-                log = home / "logs" / "host.log"
-                raise BadRequest(f"{line.text}; more in {log}", line.code or "START_FAILED")
+                raise _failed(line, home)
             if not as_json:
                 click.echo(f"  [{time.monotonic() - began:4.1f}s] {line.text}")
         _links(config, home)
@@ -100,6 +100,12 @@ def _followed(host: subprocess.Popen[bytes], home: Path) -> Iterator[Line]:
         if alive := process.identify(host.pid):
             process.wait([alive], ROUND_S)
     raise BadRequest(f"not ready after {LONGEST_S:.0f} s; see {home / 'logs'}", "START_FAILED")
+
+
+def _failed(line: Line, home: Path) -> BadRequest:
+    """Return what a start failed of; a cause that says all needs no log."""
+    more = "" if line.code in WHOLE else f"; more in {home / 'logs' / 'host.log'}"
+    return BadRequest(line.text + more, line.code)
 
 
 def _links(config: Config, home: Path) -> None:

@@ -54,9 +54,9 @@ def test_a_tick_holds_all_that_the_page_shows() -> None:
     tick = asyncio.run(Live(World()).compute())
 
     assert (tick["mode"], tick["why"], tick["clock"]) == ("normal", [], "replay")
-    assert tick["counts"]["by"] == {"ORDERED": 324, "DEPARTED": 230, "DELIVERED": 700}
+    assert tick["counts"]["by"] == {"ORDERED": 311, "DEPARTED": 243, "DELIVERED": 700}
     assert len(tick["shards"]) == 8
-    assert tick["moving"]["total"] == tick["moving"]["shown"] == 230
+    assert tick["moving"]["total"] == tick["moving"]["shown"] == 243
     assert tick["predicted"]["shown"] == 50
     assert tick["predicted"]["total"] == 554
     for part in ("moving", "late", "warm", "predicted"):
@@ -158,7 +158,7 @@ def test_a_lost_part_is_null_and_the_tick_says_why() -> None:
     tick = asyncio.run(Live(world).compute())
 
     assert tick["warm"] is None
-    assert tick["moving"]["total"] == 230
+    assert tick["moving"]["total"] == 243
     assert tick["mode"] == "degraded"
     assert tick["why"] == ["warm: SHARD_UNAVAILABLE: nobody answers there"]
 
