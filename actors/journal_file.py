@@ -10,6 +10,8 @@ behind it, or a journal that ends before what was acknowledged, is corruption an
 from __future__ import annotations
 
 import struct
+import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +45,7 @@ class FileJournal:
         self.torn_bytes = 0  # cut from tails when this epoch began
         self.next = 0  # offset of the next event, once claimed
         self.bytes = 0  # appended in this epoch
+        self.took_s: deque[float] = deque(maxlen=1000)  # the latest appends, sync included
         self._disk = disk
         self._folder = folder
         self._owner = owner
@@ -65,7 +68,7 @@ class FileJournal:
     def scan(self, offset: int = 0) -> Iterator[Frame]:
         for seal in self._seals():
             names = self._segments(seal.epoch)
-            for name, after in zip(names, [*names[1:], ""], strict=True):
+            for name, after in zip(names, [*names, ""][1:], strict=True):
                 if name > seal.segment or (after and _first(after) <= offset):
                     continue
                 content = memoryview(self._disk.read(self._folder / f"e{seal.epoch}" / name))
@@ -73,6 +76,18 @@ class FileJournal:
                 for found in frames.scan(content[:end]):
                     if found.frame.first + found.frame.size > offset:
                         yield found.frame
+        yield from self._own(offset)
+
+    def _own(self, offset: int) -> Iterator[Frame]:
+        """Yield this epoch's frames that reach beyond `offset`, as far as they are written."""
+        names = self._segments(self.epoch)
+        for name, after in zip(names, [*names, ""][1:], strict=True):
+            if after and _first(after) <= offset:
+                continue
+            content = memoryview(self._disk.read(self._folder / f"e{self.epoch}" / name))
+            for found in frames.scan(content):
+                if found.frame.first + found.frame.size > offset:
+                    yield found.frame
 
     def at(self, offset: int) -> Frame | None:
         if not 0 <= offset < self.next:
@@ -97,12 +112,14 @@ class FileJournal:
         if self._file is None or self._at + len(raw) > self._size:
             self._roll(frame.first, len(raw))
         assert self._file is not None
+        start = time.perf_counter()
         try:
             self._file.write(self._at, raw)
             self._file.sync()
         except OSError as e:
             self._failed = True  # never retried on this file: a failed sync may have lost pages
             raise JournalFailed(f"offset {frame.first} did not reach the disk: {e}") from e
+        self.took_s.append(time.perf_counter() - start)
         self._at += len(raw)
         self.bytes += len(raw)
         self.next = frame.first + frame.size

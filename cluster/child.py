@@ -14,6 +14,7 @@ from pathlib import Path
 from cluster.process import Process, end, identify
 
 MOST, WITHIN_S = 5, 60.0
+STEADY_S = 300.0  # without a death: the last one is no news any more
 
 
 class Child:
@@ -49,6 +50,10 @@ class Child:
     @property
     def running(self) -> bool:
         return self._running is not None and self._running.poll() is None
+
+    def steady(self, now_s: float) -> bool:
+        """Whether it has run for so long that its last death is no news."""
+        return self.running and now_s - self._starts[-1] > STEADY_S
 
     def look(self, now_s: float) -> str:
         """Start it again if it died. Return what happened in words, "" if nothing did."""

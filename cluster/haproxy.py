@@ -24,6 +24,7 @@ RECORDS = "haproxy"  # folder in the data directory: one file a started process
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PR_SET_PDEATHSIG = 1
 REFUSED = 78  # EX_CONFIG
+ORPHAN = 1  # parent of whoever has lost his own
 # What a client reads when no replica answers, in place of a bare 500.
 UNAVAILABLE = {
     "type": "urn:supplytwin:error:SERVE_UNAVAILABLE",
@@ -41,8 +42,13 @@ _ERROR_FILE = re.compile(r"^\s*errorfile \d+ (\S+)", re.MULTILINE)
 
 
 def narrowed(config: str) -> str:
-    """Return `config` with every wildcard bind on loopback and its admin socket for its owner."""
-    return _SOCKET_MODE.sub(r"\g<1>600", _WILD_BIND.sub(rf"\g<1>{LOOPBACK}\g<2>", config))
+    """Return `config` with every wildcard bind on loopback and its admin socket for its owner.
+
+    A client's first request never goes over an idle connection to a replica: had that replica
+    died, HAProxy would hang up on the client without a word.
+    """
+    config = _WILD_BIND.sub(rf"\g<1>{LOOPBACK}\g<2>", config)
+    return _SOCKET_MODE.sub(r"\g<1>600", config).replace("http-reuse always", "http-reuse safe")
 
 
 def open_binds(config: str) -> list[str]:
@@ -112,6 +118,8 @@ def wrapper(python: str, folder: Path, binary: str) -> str:
 def become(folder: Path, binary: str, args: Sequence[str]) -> None:
     """Narrow, record, tie to the parent, and exec. Does not return unless it refuses."""
     parent = os.getppid()
+    if parent == ORPHAN:  # nobody would end it
+        raise ValueError("the process that started it has ended")
     if "-f" not in args:
         raise ValueError("no -f FILE is among the arguments, so nothing can be checked")
     prepare(Path(args[args.index("-f") + 1]))

@@ -228,6 +228,8 @@ class Host:
 
             serve.start(self._config, self._folder)
         except Exception as e:  # noqa: BLE001 - a thread's boundary: logged, noted, answered
+            if self._ended.is_set():
+                return  # it was ended while it joined
             self._log.exception("serve failed")
             self._note({"serve": f"failed: {root_cause(e)}; the lane table answers predictions"})
             return
@@ -243,6 +245,8 @@ class Host:
                 if happened := child.look(now_s):
                     self._log.warning(happened, output=tail(child.log))
                     self._note({child.name: happened})
+                elif child.name in self._notes and child.steady(now_s):
+                    self._note({child.name: ""})
             if now_s - noted > NOTE_S:
                 clock.note(self._folder)
                 noted = now_s
@@ -303,7 +307,7 @@ class Host:
     def _note(self, notes: dict[str, str]) -> None:
         """Say something that Status shows: what is not as it should be, or worth knowing."""
         with self._noting:
-            self._notes |= notes
+            self._notes = {name: text for name, text in (self._notes | notes).items() if text}
             draft = self._folder / f".{NOTES}"
             draft.write_bytes(msgspec.json.encode(self._notes))
             draft.replace(self._folder / NOTES)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import ray
 from fastapi import FastAPI
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve._private import replica as replica_module
 from ray.serve.config import ProxyLocation
 from ray.serve.schema import ApplicationStatus, LoggingConfig
@@ -159,11 +160,13 @@ def deploy(
     """
     until = time.monotonic() + join_s
     logging = LoggingConfig(enable_access_log=False, log_level="WARNING")
-    serve.start(
-        proxy_location=ProxyLocation.HeadOnly,
-        http_options={"host": "127.0.0.1", "port": http_port, "request_timeout_s": REQUEST_S},
-        logging_config=logging,
-    )
+    options = {"host": "127.0.0.1", "port": http_port, "request_timeout_s": REQUEST_S}
+    try:
+        serve.start(
+            proxy_location=ProxyLocation.HeadOnly, http_options=options, logging_config=logging
+        )
+    except RayError as e:
+        raise ServeFailed(f"the ingress cannot start: {_first_cause([str(e)])}") from e
     shell = serve.deployment(
         name="eta",
         num_replicas=replicas,
@@ -246,10 +249,11 @@ def _await_answer(where: str, until: float) -> None:
 
 
 def _first_cause(messages: Sequence[str]) -> str:
-    """The line of a message that names the exception: the last one of the first traceback."""
+    """The line of a message that says it: of a port that is taken, else of the exception."""
     for message in messages:
         lines = [line.strip() for line in message.splitlines() if line.strip()]
+        taken = [line for line in lines if "bind" in line.lower() and "ddress" in line]
         named = [line for line in lines if ": " in line and line.split(":")[0].endswith("Error")]
-        if named or lines:
-            return (named or lines)[-1][:500]
+        if found := taken or named or lines:
+            return found[-1][:500]
     return "no cause was given; see Ray's logs"

@@ -60,7 +60,8 @@ class Fork(NamedTuple):
         """The hash of the content, 16 hexadecimal digits."""
         return digest(self)
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
         return int(self.columns["id"].size)
 
     @property
@@ -119,7 +120,7 @@ def fork(
     for name in FIELDS:
         held[name] = _typed(SHIPMENT, name, columns.get(name), size)
     held[AS_OF] = np.array(columns.get(AS_OF, np.full(size, ABSENT)), np.int64)
-    order = np.lexsort((held["id"].astype(str), held["region"].astype(str)))
+    order = _order(held["region"], held["id"])
     flags = None
     if suppliers:
         names = zip(suppliers["id"].tolist(), suppliers["aggregator"].tolist(), strict=True)
@@ -159,8 +160,13 @@ def keys(state: Fork, rows: npt.NDArray[np.int64]) -> Iterable[str]:
 def _stock(stock: Columns | None) -> Columns:
     size = _size(stock or {})
     held = {name: _typed(STOCK, name, (stock or {}).get(name), size) for name in STOCK_FIELDS}
-    order = np.lexsort((held["product"].astype(str), held["site"].astype(str)))
+    order = _order(held["site"], held["product"])
     return {name: column[order] for name, column in held.items()}
+
+
+def _order(first: Column, second: Column) -> npt.NDArray[np.int64]:
+    pairs = list(zip(first.tolist(), second.tolist(), strict=True))
+    return np.array(sorted(range(len(pairs)), key=pairs.__getitem__), np.int64)
 
 
 def _size(columns: Columns) -> int:

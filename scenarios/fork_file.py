@@ -39,9 +39,10 @@ def save(state: Fork, file: Path) -> None:
             if column.dtype != object:
                 arrays[f"{part}.{name}"] = column
                 continue
-            words, codes = np.unique(column.astype(str), return_inverse=True)
-            arrays[f"{part}.{name}.words"] = _bytes(words.tolist())
-            arrays[f"{part}.{name}.codes"] = codes.astype(np.int32)
+            words: dict[str, int] = {}
+            codes = [words.setdefault(text, len(words)) for text in column.tolist()]
+            arrays[f"{part}.{name}.words"] = _bytes(list(words))
+            arrays[f"{part}.{name}.codes"] = np.array(codes, np.int32)
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)
     file.parent.mkdir(parents=True, exist_ok=True)

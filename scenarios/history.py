@@ -21,6 +21,7 @@ Bools = npt.NDArray[np.bool_]
 
 ENOUGH = 10  # outcomes that a pool must still offer; with fewer the next coarser one answers
 BEYOND = len(LEVELS)  # the depth of a shipment that is later than anything ever recorded
+_JOURNEYS = (("supplier", "country", "mode"), ("country", "mode"), ("mode",))
 _FAR = 2.0**22  # days; more than any difference of two times that a contract allows
 
 
@@ -86,19 +87,23 @@ def outlook(state: Fork, rows: Ints, earliest: Floats) -> Outlook:
 
 
 def transit(state: Fork, rows: Ints) -> Transit:
-    """Return the shortest and the median transit of each shipment's lane, by the same back-off."""
+    """Return the shortest and the median transit of each shipment's lane, else of its mode.
+
+    A pool with fewer than ENOUGH journeys says nothing: its shortest would be too long, and
+    journeys of another mode are no bound at all.
+    """
     left, came = state.columns["departed_at"], state.columns["delivered_at"]
     seen = state.known & (left != ABSENT) & (left <= came)
     past = np.flatnonzero(seen)
     days = (came[past] - left[past]) / DAY_US
     shortest, median = np.full(rows.size, np.nan), np.full(rows.size, np.nan)
-    for by in LEVELS.values():
+    for by in _JOURNEYS:
         mine, theirs = _codes(state, by, past, rows)
         order = np.lexsort((days, mine))
         pool, group = days[order], mine[order]
         first = np.searchsorted(group, theirs, "left")
         count = np.searchsorted(group, theirs, "right") - first
-        take = np.isnan(median) & (count >= (ENOUGH if by else 1))
+        take = np.isnan(median) & (count >= ENOUGH)
         shortest[take] = pool[first[take]]
         median[take] = pool[first[take] + (count[take] - 1) // 2]
     return Transit(shortest, median)

@@ -11,7 +11,7 @@ import numpy as np
 
 from scenarios.compare import Difference
 from scenarios.history import BEYOND
-from scenarios.run import BASE, Study
+from scenarios.run import Study
 from twin.kinds import ABSENT, Milestone
 from twin.lanes import DAY_US, LEVELS
 
@@ -46,6 +46,8 @@ def span(low: float, high: float, unit: str) -> str:
     """Return an interval of differences."""
     if np.isnan(low):
         return "-"
+    if unit == "1":
+        return f"[{100 * low:+.1f}, {100 * high:+.1f}] pp"
     return f"[{number(low, unit, signed=True)}, {number(high, unit, signed=True)}]"
 
 
@@ -72,7 +74,7 @@ def subject(study: Study) -> str:
     state, basis = study.state, study.basis
     end = instant((state.now_us // DAY_US + study.days) * DAY_US)[:10]
     return (
-        f"snapshot {state.name[:SHORT]}: {basis.rows.size} open shipments of {len(state)},"
+        f"snapshot {state.name[:SHORT]}: {basis.rows.size} open shipments of {state.size},"
         f" {basis.due.size} promised before {end}; clock {instant(state.now_us)} ({state.clock})"
     )
 
@@ -158,10 +160,16 @@ def _stock(study: Study) -> list[str]:
     held = study.basis.shelves
     if not held.known:
         return []
-    said = f"Of {held.known} stock items {held.empty} are empty now"
-    if "empty_shelf_d" in study.arms[BASE].measures:
-        return [f"{said}; {held.starts.size} of them have an open shipment on its way."]
-    return [f"{said} with anything on its way; use is in no snapshot, so none is foretold."]
+    if not held.empty:
+        return [
+            f"None of {held.known} stock items is empty now; what is used is in no snapshot, so no"
+            " stock-out is foretold."
+        ]
+    coming = f"{held.starts.size} of them have" if held.starts.size else "none of them has"
+    return [
+        f"Of {held.known} stock items {held.empty} are empty now; {coming} an open shipment on"
+        " its way. What is used is in no snapshot, so no further stock-out is foretold."
+    ]
 
 
 def _age(study: Study) -> list[str]:

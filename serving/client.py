@@ -270,12 +270,15 @@ class Client:
     def locate(self, kind: str, id: str, region: str = "") -> pb.LocateReply:
         return self._call(self._stub.Locate, pb.LocateRequest(kind=kind, id=id, region=region))
 
-    def status(self, digests: bool = False) -> pb.StatusReply:
-        return self._call(self._stub.Status, pb.StatusRequest(digests=digests))
+    def status(self, digests: bool = False, verify: bool = False) -> pb.StatusReply:
+        """Return mode, clock, shards. `verify`: compare memory with the journal; takes longer."""
+        request = pb.StatusRequest(digests=digests, verify=verify)
+        return self._call(self._stub.Status, request, 120.0 if verify or digests else 0.0)
 
-    def _call(self, method: Any, request: Any) -> Any:
+    def _call(self, method: Any, request: Any, timeout_s: float = 0.0) -> Any:
         try:
-            return method(request, metadata=self._metadata(), timeout=self._timeout_s)
+            wait = timeout_s or self._timeout_s
+            return method(request, metadata=self._metadata(), timeout=wait)
         except grpc.RpcError as e:
             raise faults.from_grpc(e) from e
 

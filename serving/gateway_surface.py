@@ -41,6 +41,7 @@ from twin.texts import texts
 
 PATIENCE_S = 8.0  # for a shard that is being taken over; then the caller decides
 ATTEMPT_S = 5.0  # for one answer of one shard
+VERIFY_S = 100.0  # for a shard to rebuild its state from its journal
 WINDOW = 16  # batches of one stream under way at once
 SPEAK_S = 600  # how long a token on somebody's behalf is used
 
@@ -353,7 +354,8 @@ class GatewaySurface:
         if not route.address or route.state != "serving":
             return away
         try:
-            call = self._stub(route).Status(request, metadata=self._speak(who), timeout=ATTEMPT_S)
+            wait = VERIFY_S if request.verify or request.digests else ATTEMPT_S
+            call = self._stub(route).Status(request, metadata=self._speak(who), timeout=wait)
             reply = await call
         except grpc.aio.AioRpcError:
             away.state = "away"

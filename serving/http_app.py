@@ -252,7 +252,7 @@ class Routes:
             return _json(answer, mode, status)
         retry_after = float(answer.get("retry_after", 0.0))
         code = str(answer.get("code") or ("SERVE_UNAVAILABLE" if status >= 500 else "MALFORMED"))
-        _, title = http_problem.TABLE.get(code, (status, "The prediction was refused"))
+        title = str(answer.get("title") or "The prediction was refused")
         told = http_problem.Problem(code, str(answer.get("detail", "")), status, title, retry_after)
         refused = http_problem.response(told, http_problem.trace_id(request))
         refused.headers[MODE] = mode

@@ -29,7 +29,8 @@ class Asset(NamedTuple):
 def load() -> dict[str, Asset]:
     """Return name -> file for all of serving/static."""
     folder = resources.files("serving").joinpath("static")
-    return {one.name: _asset(one.name, one.read_bytes()) for one in folder.iterdir()}
+    files = [one for one in folder.iterdir() if one.is_file()]
+    return {one.name: _asset(one.name, one.read_bytes()) for one in files}
 
 
 def respond(assets: dict[str, Asset], name: str, request: Request, status: int = 200) -> Response:

@@ -52,7 +52,6 @@ class Load:
     def __init__(self) -> None:
         self.events_per_s = 0.0
         self.busy = 0.0
-        self.fsync_ms: list[float] = []
         self._since = time.monotonic()
         self._events = 0
         self._busy_s = 0.0
@@ -211,11 +210,17 @@ class ShardSurface:
             recovery_s=self.recovery_s,
             replayed=shard.replayed,
             journal_bytes=shard.journal_bytes,
+            fsync_p99_ms=shard.fsync_p99_ms,
         )
-        if request.digests:
-            found = await self._read(shard.digests)
-            status.truth_digest, status.replay_digest = found.truth, found.replay
-            status.offset = found.offset
+        if request.digests or request.verify:
+            if request.verify:
+                live, rebuilt = await self._read(shard.verify)
+                status.journal_truth_digest = rebuilt.truth
+                status.journal_replay_digest = rebuilt.replay
+            else:
+                live = await self._read(shard.digests)
+            status.truth_digest, status.replay_digest = live.truth, live.replay
+            status.offset = live.offset
         shard.require_marker()
         return pb.StatusReply(now=self._clock(), shards=[status])
 

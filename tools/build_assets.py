@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     args.assets.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(args.scms, args.assets / "scms.csv.gz")
     origins = origin_places()
-    names = {}
+    names: dict[str, str] = {}
     for row in _rows(args.unlocode):
         names.setdefault(row["country"] + row["location"], row["nameWoDiacritics"])
     lists = [locodes(args.unlocode), ports(args.ports), airports(args.airports)]
@@ -125,7 +125,7 @@ def places(
     """Return one row per place, in the columns of PLACE. Raises KeyError if no list has it."""
     function = dict.fromkeys(GATEWAYS, "gateway") | dict.fromkeys(TOWNS.values(), "origin")
     function |= dict.fromkeys(DEPOTS, "depot") | dict.fromkeys(DESTINATIONS, "destination")
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for code in sorted({*DESTINATIONS, *DEPOTS, *origins.values()}):
         at = next((i for i, spots in enumerate(lists) if code in spots), None)
         if at is None:

@@ -183,8 +183,11 @@ def _content(offered: Offered) -> NDArray[np.uint64]:
     mix(state, offered.version.view(np.uint64))
     mix(state, offered.time.view(np.uint64))
     mix(state, offered.confidence.view(np.uint64))
-    if (offered.does != NOTHING).any():
-        mix(state, hashes(offered.target)[:, 0] ^ offered.does.astype(np.uint64))
+    at = np.flatnonzero(offered.does != NOTHING)
+    if at.size:  # only these: content must not depend on what else is in the batch
+        part = state[at]
+        mix(part, hashes(offered.target.take(at))[:, 0] ^ offered.does[at].astype(np.uint64))
+        state[at] = part
     for name in sorted({*offered.numbers, *offered.words}):
         label = hashes(texts([name]))[0, 0]
         at = np.flatnonzero(_present(offered, name))

@@ -120,6 +120,37 @@ def payload_column(frame: Frame, name: str) -> Column:
     return whole
 
 
+def concat(run: Sequence[Frame]) -> Frame:
+    """Return consecutive frames as one: what it does to a state is what they do, one by one."""
+    if len(run) == 1:
+        return run[0]
+    names: dict[str, list[str]] = {}
+    for frame in run:
+        for kind, more in frame.names.items():
+            names.setdefault(kind, []).extend(more)
+    columns: dict[str, Column] = {}
+    for name in dict.fromkeys(name for frame in run for name in frame.columns):
+        if name.endswith((".offsets", ".content")):
+            continue
+        parts = [_held(frame, name) for frame in run]
+        columns[name] = np.concatenate(parts)
+    columns |= text_columns("id", join([event_ids(frame) for frame in run]))
+    words = [word for frame in run for word in frame.words]
+    first, last = run[0], run[-1]
+    size = sum(frame.size for frame in run)
+    return first._replace(
+        size=size, words=words, names=names, columns=columns, ingest_time=last.ingest_time
+    )
+
+
+def _held(frame: Frame, name: str) -> Column:
+    held = frame.columns.get(name)
+    if held is not None:
+        return held
+    carried = _carries(frame.columns["contract"], frame.columns["reason"], name[5:])
+    return _blank(name[5:], int(carried.sum()))
+
+
 def event_ids(frame: Frame) -> Texts:
     return column_texts(frame.columns, "id")
 

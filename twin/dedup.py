@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.kernels import EMPTY, find_ids, place_ids
+from twin.outcomes import Outcome
 
 Column = NDArray[Any]
 UNSEEN = -1
@@ -53,6 +54,9 @@ class Seen:
         self, hash_: Column, content: Column, offset: Column, outcome: Column, reason: Column
     ) -> None:
         """Remember events; one that is known already (it was parked) is rewritten."""
+        if (outcome == Outcome.PARKED).any():
+            given = (hash_, content, offset, outcome, reason)
+            hash_, content, offset, outcome, reason = (column[_last(hash_)] for column in given)
         entry = np.empty(hash_.shape[0], np.int32)
         find_ids(self._slots, self._columns["high"], self._columns["low"], hash_, entry)
         fresh = entry < 0
@@ -64,12 +68,6 @@ class Seen:
             column[entry] = value
         place_ids(self._slots, self._columns["high"], first, last)
         self.size = last
-
-    def settle(self, hash_: Column, outcome: Column) -> None:
-        """Write down what became of events that were added with a guess."""
-        entry = np.empty(hash_.shape[0], np.int32)
-        find_ids(self._slots, self._columns["high"], self._columns["low"], hash_, entry)
-        self._columns["outcome"][entry] = outcome
 
     def dump(self) -> dict[str, Column]:
         return {name: column[: self.size].copy() for name, column in self._columns.items()}
@@ -97,3 +95,12 @@ class Seen:
         slots = 1 << int(np.ceil(np.log2(max(size, 1024) / 0.6)))
         self._slots = np.full(slots, EMPTY)
         place_ids(self._slots, self._columns["high"], 0, self.size)
+
+
+def _last(hash_: Column) -> Column:
+    """Return the last position of each hash: a parked event may be replaced in one batch."""
+    order = np.lexsort((hash_[:, 1], hash_[:, 0]))
+    pair = hash_[order]
+    ends = np.ones(order.size, np.bool_)
+    ends[:-1] = (pair[1:] != pair[:-1]).any(axis=1)
+    return np.sort(order[ends])

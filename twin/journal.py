@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from twin.frames import Frame
@@ -28,6 +28,10 @@ class Journal(Protocol):
     @property
     def bytes(self) -> int:
         """How much was appended in this epoch."""
+
+    @property
+    def took_s(self) -> Sequence[float]:
+        """How long the latest appends took, sync included."""
 
     def fenced(self) -> bool:
         """Say whether a newer epoch has been announced."""

@@ -63,7 +63,9 @@ def _print(groups: Groups, fields: list[str], measures: list[str], kind: str) ->
     if groups.oldest_as_of > 0:
         age = show.span(max(0.0, (groups.now - groups.oldest_as_of) / show.MICROS))
         oldest = show.instant(groups.oldest_as_of)
-        click.echo(f"  oldest value counted: as_of {oldest}, age {age}   source live {kind} twins")
+        click.echo(
+            f"  oldest value counted: as_of {oldest}, age {age}   source: the live {kind} twins"
+        )
     show_mode(groups.mode, [])
 
 

@@ -22,7 +22,7 @@ TIMES = ("event_time", "ingest_time")
 def command(name: str, ids: tuple[str, ...], folder: Path, as_json: bool) -> int:
     """Print a receipt by its NAME (KIND/REGION/SHARD/OFFSET), or those of events of one source.
 
-    twin receipt shipment/east/0/17      twin receipt scms/orders 86606-ordered
+    twin receipt shipment/east/0/17      twin receipt scms 86606:ordered
     """
     with connect(folder, name="cli") as client:
         receipts = client.receipts(name, ids) if ids else [client.receipt(name)]

@@ -16,7 +16,6 @@ from cluster import lock, process
 from cluster.child import tail
 from cluster.config import FILE, Config, load
 from cluster.progress import FAILED, READY, Follower, Line
-from cluster.show import json_option
 from serving.access import issue_code
 from serving.client import connect
 from twin.errors import BadRequest
@@ -32,10 +31,7 @@ WHOLE = ("PORT_IN_USE", "CONFIG_INVALID")
 @click.option("--demo", is_flag=True, help="Load a real delivery history and replay it on.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Of the replay clock.")
 @click.option("--foreground", is_flag=True, help="Stay here; Ctrl-C stops the twin.")
-@json_option
-def command(
-    folder: Path | None, demo: bool, speed: float | None, foreground: bool, as_json: bool
-) -> None:
+def command(folder: Path | None, demo: bool, speed: float | None, foreground: bool) -> None:
     """Start the twin in the background, wait until it answers, and print its links."""
     config = load(Path(FILE), os.environ, folder).config
     home = Path(config.folder)
@@ -48,8 +44,7 @@ def command(
             if line.event == FAILED:
                 host.wait(STOP_S)
                 raise _failed(line, home)
-            if not as_json:
-                click.echo(f"  [{time.monotonic() - began:4.1f}s] {line.text}")
+            click.echo(f"  [{time.monotonic() - began:4.1f}s] {line.text}")
         _links(config, home)
         if foreground:
             host.wait()

@@ -317,10 +317,12 @@ class LocateReply(_message.Message):
     def __init__(self, shard: _Optional[str] = ..., epoch: _Optional[int] = ..., address: _Optional[str] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
-    __slots__ = ("digests",)
+    __slots__ = ("digests", "verify")
     DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    VERIFY_FIELD_NUMBER: _ClassVar[int]
     digests: bool
-    def __init__(self, digests: bool = ...) -> None: ...
+    verify: bool
+    def __init__(self, digests: bool = ..., verify: bool = ...) -> None: ...
 
 class StatusReply(_message.Message):
     __slots__ = ("mode", "now", "clock", "speed", "shards", "notes", "version")
@@ -348,7 +350,7 @@ class StatusReply(_message.Message):
     def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., clock: _Optional[str] = ..., speed: _Optional[float] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., notes: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class ShardStatus(_message.Message):
-    __slots__ = ("name", "region", "kind", "epoch", "state", "pid", "address", "offset", "durable_offset", "checkpoint_offset", "twins", "outcomes", "events_per_s", "memory_bytes", "queue", "queue_bound", "headroom", "newest_as_of", "truth_digest", "replay_digest", "recovery_s", "replayed", "journal_bytes", "fsync_p99_ms")
+    __slots__ = ("name", "region", "kind", "epoch", "state", "pid", "address", "offset", "durable_offset", "checkpoint_offset", "twins", "outcomes", "events_per_s", "memory_bytes", "queue", "queue_bound", "headroom", "newest_as_of", "truth_digest", "replay_digest", "recovery_s", "replayed", "journal_bytes", "fsync_p99_ms", "journal_truth_digest", "journal_replay_digest")
     class TwinsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -387,6 +389,8 @@ class ShardStatus(_message.Message):
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
     JOURNAL_BYTES_FIELD_NUMBER: _ClassVar[int]
     FSYNC_P99_MS_FIELD_NUMBER: _ClassVar[int]
+    JOURNAL_TRUTH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    JOURNAL_REPLAY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     name: str
     region: str
     kind: str
@@ -411,7 +415,9 @@ class ShardStatus(_message.Message):
     replayed: int
     journal_bytes: int
     fsync_p99_ms: float
-    def __init__(self, name: _Optional[str] = ..., region: _Optional[str] = ..., kind: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ..., offset: _Optional[int] = ..., durable_offset: _Optional[int] = ..., checkpoint_offset: _Optional[int] = ..., twins: _Optional[_Mapping[str, int]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., events_per_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., queue: _Optional[int] = ..., queue_bound: _Optional[int] = ..., headroom: _Optional[float] = ..., newest_as_of: _Optional[int] = ..., truth_digest: _Optional[str] = ..., replay_digest: _Optional[str] = ..., recovery_s: _Optional[float] = ..., replayed: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., fsync_p99_ms: _Optional[float] = ...) -> None: ...
+    journal_truth_digest: str
+    journal_replay_digest: str
+    def __init__(self, name: _Optional[str] = ..., region: _Optional[str] = ..., kind: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ..., offset: _Optional[int] = ..., durable_offset: _Optional[int] = ..., checkpoint_offset: _Optional[int] = ..., twins: _Optional[_Mapping[str, int]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., events_per_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., queue: _Optional[int] = ..., queue_bound: _Optional[int] = ..., headroom: _Optional[float] = ..., newest_as_of: _Optional[int] = ..., truth_digest: _Optional[str] = ..., replay_digest: _Optional[str] = ..., recovery_s: _Optional[float] = ..., replayed: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., fsync_p99_ms: _Optional[float] = ..., journal_truth_digest: _Optional[str] = ..., journal_replay_digest: _Optional[str] = ...) -> None: ...
 
 class ColumnsRequest(_message.Message):
     __slots__ = ("kind", "fields", "where", "region")

@@ -1,15 +1,19 @@
 """Serve on a real Ray: one application a region, on loopback, that survives its replica."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import threading
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from cluster import clock, haproxy, serve
+from cluster.haproxy_environment import FALLBACK
 from cluster.serve import _first_cause
 from serving.access import ensure_key, mint
 from tests.serving.inference_recorder import NOW, MemoryTwin, over_grpc, publish_model, shipment
@@ -22,15 +26,19 @@ def wait(holds, seconds=60):
     return any(holds() or paused.wait(0.1) for _ in range(seconds * 10))
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def named(title):
-    """Processes whose title begins so: Ray names its workers for what they do."""
+    """Processes below this one whose title begins so: it names its workers for what they do."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().decode(errors="replace").startswith(title):
-                found.append(int(path.parent.name))
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if " ".join(child.cmdline()).startswith(title):
+                found.append(child.pid)
     return found
 
 
@@ -59,8 +67,11 @@ def open_to_a_network(pids):
 
 def serve_pids():
     ours = ("ray::ServeController", "ray::ProxyActor", "ray::ServeReplica", "ray::HAProxyManager")
-    proxies = [pid for pid in named("/") if "haproxy" in Path(f"/proc/{pid}/exe").resolve().name]
-    return [pid for title in ours for pid in named(title)] + proxies
+    return [pid for title in ours for pid in named(title)] + haproxies()
+
+
+def haproxies():
+    return [pid for pid in named("/") if os.readlink(f"/proc/{pid}/exe").endswith("/haproxy")]
 
 
 class World:
@@ -81,7 +92,8 @@ def world(ray_session, tmp_path_factory):
     clock.start(folder, NOW, 1.0)
     publish_model(folder / "models", shift_days=1.0)
     # Beside the fallback port that the environment of this Ray names, if it names one.
-    port = int(os.environ.get("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT", "17503")) - 3
+    beside = os.environ.get("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT")
+    port = int(beside) - FALLBACK if beside else free_port()
     twins = {
         region: MemoryTwin({f"{region}-{n}": shipment(n) for n in range(20)}, region)
         for region in REGIONS
@@ -147,13 +159,13 @@ def test_a_promoted_model_answers_within_seconds(world):
 def test_haproxy_is_on_record_where_it_is_used(world):
     script = os.environ.get("RAY_SERVE_HAPROXY_BINARY_PATH")
     if not script:
-        assert [pid for pid in serve_pids() if "haproxy" in os.readlink(f"/proc/{pid}/exe")] == []
+        assert haproxies() == []
         return
     records = Path(script).parent / haproxy.RECORDS
 
     recorded = {json.loads(file.read_text())["pid"] for file in records.glob("*.json")}
 
-    used = [pid for pid in serve_pids() if "haproxy" in os.readlink(f"/proc/{pid}/exe")]
+    used = haproxies()
     assert used
     assert set(used) <= recorded
 
@@ -169,3 +181,13 @@ def test_a_failed_deployment_is_told_by_its_first_cause():
 
     assert _first_cause(["", message]).startswith("FileNotFoundError: [Errno 2]")
     assert _first_cause([]) == "no cause was given; see Ray's logs"
+
+
+def test_a_taken_port_is_told_by_its_address():
+    message = (
+        "RuntimeError: HAProxy crashed during startup: [NOTICE] haproxy version is 2.8.25\n"
+        "[ALERT] cannot bind socket (Address already in use) for [127.0.0.1:7502]\n"
+        "[ALERT] Some protocols failed to start their listeners! Exiting.\n"
+    )
+
+    assert _first_cause([message]).endswith("(Address already in use) for [127.0.0.1:7502]")

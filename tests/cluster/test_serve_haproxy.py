@@ -1,5 +1,6 @@
 """HAProxy on loopback only, and never without somebody who can end it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -40,9 +41,8 @@ def listening(pid):
     """Addresses on which a process listens, as /proc says: 0100007F is 127.0.0.1."""
     inodes = set()
     for fd in Path(f"/proc/{pid}/fd").iterdir():
-        target = os.readlink(fd)
-        if target.startswith("socket:["):
-            inodes.add(target[8:-1])
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            inodes.add(os.readlink(fd).removeprefix("socket:[").removesuffix("]"))
     found = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
@@ -139,8 +139,8 @@ def started(tmp_path):
             assert wait(lambda: len(listening(pid)) == 3)
             yield tmp_path, pid, between
         finally:
-            haproxy.reap(tmp_path)
             between.kill()
+            haproxy.reap(tmp_path)
 
 
 @needs_haproxy

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenarios.compare import differences, hits, interval, student
@@ -24,6 +24,7 @@ def test_the_interval_is_that_of_a_worked_example():
     assert (low, high) == pytest.approx((3.334149, 7.665851), abs=1e-4)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.integers(2, 50))
 def test_equal_differences_leave_no_doubt(value, count):
     assert interval(np.full(count, value)) == (value, value)

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenarios.disruptions import (
@@ -96,6 +96,7 @@ def test_whole_numbers_are_spans_too():
     assert loss("from_day = 3").supplier_loss[0].from_day == 3.0
 
 
+@settings(deadline=None)
 @given(st.floats(0, 0.999), st.tuples(*[st.floats(0, 100)] * 3).map(sorted))
 def test_a_draw_stays_within_its_distribution(share, ends):
     low, mode, high = ends

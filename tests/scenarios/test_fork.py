@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenarios.fork import fork
@@ -13,6 +13,7 @@ from twin.kinds import ABSENT, Milestone
 ROWS = [shipment("a"), shipment("b", region="west"), delivered("c", 2), shipment("d", 3)]
 
 
+@settings(deadline=None)
 @given(st.permutations(ROWS))
 def test_the_order_in_which_shards_answered_changes_nothing(rows):
     assert forked(*rows).name == forked(*ROWS).name
@@ -85,4 +86,4 @@ def test_columns_of_different_lengths_are_refused():
 
 
 def test_a_fork_of_nothing_is_a_fork():
-    assert len(fork({}, {}, NOW)) == 0
+    assert fork({}, {}, NOW).size == 0

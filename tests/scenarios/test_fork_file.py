@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenarios import fork_file
@@ -16,6 +16,7 @@ STATE = forked(shipment("a"), delivered("b", 2), aggregators=("depot",))
 texts = st.text(max_size=12)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(texts, texts, st.integers(-100, 100)), max_size=6))
 def test_a_saved_fork_comes_back_as_it_was(tmp_path_factory, facts):
     file = tmp_path_factory.mktemp("forks") / "state.npz"

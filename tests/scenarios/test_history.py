@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenarios.history import BEYOND, lead_days, outlook, transit
@@ -53,6 +53,7 @@ def test_without_any_delivery_a_shipment_comes_as_soon_as_it_can():
     assert seen([shipment("a")], earliest=-3) == ([-3.0], BEYOND)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy"), st.integers(-30, 30))),
     st.integers(-35, 35),
@@ -82,16 +83,42 @@ def test_an_even_share_draws_every_observation_alike():
     assert np.bincount(drawn[:, 0].astype(int)).tolist() == [100] * 10
 
 
-def test_transit_is_counted_from_departure_to_delivery():
-    rows = [
-        delivered(f"{i}", 0, promised=-50, departed_at=day(-50 - days))
-        for i, days in enumerate([6, 8, 10])
+def journeys(days, **facts):
+    """Return delivered shipments that took `days` from departure to delivery."""
+    return [
+        delivered(f"j{i}", 0, promised=-50, departed_at=day(-50 - took), **facts)
+        for i, took in enumerate(days)
     ]
-    state = forked(shipment("a"), *rows)
+
+
+def test_transit_is_counted_from_departure_to_delivery():
+    state = forked(shipment("a"), *journeys([6, 7, 7, 8, 8, 8, 9, 9, 10, 30]))
 
     found = transit(state, np.flatnonzero(state.open))
 
     assert (found.shortest.tolist(), found.median.tolist()) == ([6.0], [8.0])
+
+
+@pytest.mark.parametrize(
+    ("facts", "days"),
+    [
+        ({"supplier": "other"}, 6.0),
+        ({"supplier": "other", "country": "NG"}, 6.0),
+        ({"mode": "ocean"}, None),
+    ],
+)
+def test_the_transit_of_a_lane_is_that_of_its_mode_and_never_of_another(facts, days):
+    state = forked(shipment("a"), *journeys([6] * 10, **facts))
+
+    found = transit(state, np.flatnonzero(state.open)).shortest
+
+    assert [None if np.isnan(value) else value for value in found] == [days]
+
+
+def test_a_few_journeys_say_nothing_about_transit():
+    state = forked(shipment("a"), *journeys([6] * 9))
+
+    assert np.isnan(transit(state, np.flatnonzero(state.open)).shortest).all()
 
 
 def test_transit_is_absent_where_no_departure_is_known():

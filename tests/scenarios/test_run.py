@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenarios.compare import differences
@@ -209,6 +209,7 @@ def test_the_same_seed_repeats_a_study_and_another_does_not():
     assert not np.array_equal(first.arms["both"].measures["mean_delay_d"], changed)
 
 
+@settings(deadline=None, max_examples=30)
 @given(chunk=st.integers(1, 45))
 def test_no_future_depends_on_how_many_run_in_one_pass(chunk):
     rows = [open_one(f"o{i}", 3 * i) for i in range(9)] + SPREAD
