@@ -36,7 +36,8 @@ class Disk(Protocol):
 
     def exists(self, path: Path) -> bool: ...
 
-    def read(self, path: Path) -> bytes: ...
+    def read(self, path: Path, start: int = 0, length: int = -1) -> bytes:
+        """Return `length` bytes of a file from `start` on, or all that follow."""
 
     def create(self, path: Path, content: bytes) -> bool:
         """Make a new file, whole and durable, or return False if one is there already."""
@@ -85,8 +86,10 @@ class OsDisk:
     def exists(self, path: Path) -> bool:
         return os.path.exists(path)
 
-    def read(self, path: Path) -> bytes:
-        return path.read_bytes()
+    def read(self, path: Path, start: int = 0, length: int = -1) -> bytes:
+        with path.open("rb", 0) as file:
+            file.seek(start)
+            return file.read(length)
 
     def create(self, path: Path, content: bytes) -> bool:
         draft = self._draft(path, content)

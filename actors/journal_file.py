@@ -9,6 +9,7 @@ behind it, or a journal that ends before what was acknowledged, is corruption an
 
 from __future__ import annotations
 
+import bisect
 import struct
 import time
 from collections import deque
@@ -25,6 +26,9 @@ from twin.frames import Found, Frame
 
 SMALLEST, LARGEST = 1 << 20, 64 << 20  # bytes of a segment; each is twice the one before
 WITNESS = struct.Struct("<qI")
+
+
+Place = tuple[int, int, int, int]  # first offset, the one behind the last, start, end in the file
 
 
 class Seal(msgspec.Struct, frozen=True):
@@ -54,6 +58,7 @@ class FileJournal:
         self._size = 0
         self._largest = SMALLEST
         self._failed = False
+        self._places: dict[Path, list[Place]] = {}
 
     def claim(self) -> None:
         self._disk.make_folder(self._folder)
@@ -92,18 +97,32 @@ class FileJournal:
     def at(self, offset: int) -> Frame | None:
         if not 0 <= offset < self.next:
             return None
-        ends = {seal.epoch: (seal.segment, seal.length) for seal in self._seals()}
-        for epoch in range(self.epoch, 0, -1):
-            names = [n for n in self._segments(epoch) if _first(n) <= offset]
-            if not names or names[-1] > ends.get(epoch, (names[-1], 0))[0]:
+        for epoch, name, end in reversed(self._parts()):
+            if _first(name) > offset:
                 continue
-            content = memoryview(self._disk.read(self._folder / f"e{epoch}" / names[-1]))
-            if names[-1] == ends.get(epoch, ("", 0))[0]:
-                content = content[: ends[epoch][1]]
-            for found in frames.scan(content):
-                if found.frame.first <= offset < found.frame.first + found.frame.size:
-                    return found.frame
+            path = self._folder / f"e{epoch}" / name
+            index = self._places.get(path)
+            if index is None or index[-1:] == [] or index[-1][1] < min(offset + 1, self.next):
+                index = _index(memoryview(self._disk.read(path))[:end])
+                self._places[path] = index
+            at = bisect.bisect_right(index, offset, key=lambda place: place[0]) - 1
+            if at < 0 or index[at][1] <= offset:
+                continue
+            _, _, start, stop = index[at]
+            found = frames.read(memoryview(self._disk.read(path, start, stop - start)), 0)
+            return found.frame if found else None
         return None
+
+    def _parts(self) -> list[tuple[int, str, int]]:
+        """Return (epoch, segment, where it ends) of every segment that counts, oldest first."""
+        parts = []
+        for seal in self._seals():
+            for name in self._segments(seal.epoch):
+                if name <= seal.segment:
+                    parts.append((seal.epoch, name, seal.length if name == seal.segment else -1))
+        names = self._segments(self.epoch)
+        parts += [(self.epoch, name, self._at if name == names[-1] else -1) for name in names]
+        return [(epoch, name, end if end >= 0 else 1 << 62) for epoch, name, end in parts]
 
     def append(self, frame: Frame) -> None:
         if self._failed:
@@ -209,6 +228,11 @@ class FileJournal:
             raise JournalCorrupt(
                 f"the journal ends at {self.next}, but {offset} was acknowledged; restore the disk"
             )
+
+
+def _index(content: memoryview) -> list[Place]:
+    places = frames.places(content)
+    return [(first, first + size, start, end) for first, size, start, end in places if size]
 
 
 def _last(content: memoryview) -> Found | None:

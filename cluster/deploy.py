@@ -87,6 +87,8 @@ def start(plan: Plan, progress: Callable[[str], None]) -> Deployment:
     """Start every shard of `plan` in the Ray that runs; return when each serves or has failed."""
     folder = plan.folder.resolve()
     publish(folder, {})
+    address = ray.get_runtime_context().gcs_address
+    _write(folder / "ray.json", {"address": address, "namespace": NAMESPACE})
     supervisor = Supervisor(specs(plan, folder), OsDisk(), _launch, partial(publish, folder))
     supervisor.start()
     routes = supervisor.routes.values()
@@ -125,10 +127,8 @@ def _launch(name: str) -> RayHost:
 
 def publish(folder: Path, routes: dict[str, Route]) -> None:
     """Write who serves which shard, whole, for the gateways to read."""
-    text = json.dumps({"shards": {name: route._asdict() for name, route in routes.items()}})
-    draft = folder / f".routes.{os.getpid()}.{threading.get_ident()}"
-    draft.write_text(text)
-    draft.rename(folder / "routes.json")
+    shards = {name: route._asdict() for name, route in routes.items()}
+    _write(folder / "routes.json", {"shards": shards})
 
 
 def serve_shard(shard: Any, folder: Path, clock: Callable[[], int]) -> Any:
@@ -142,6 +142,12 @@ def clock_of(folder: Path) -> Callable[[], int]:
     from cluster.clock import Clock  # noqa: PLC0415 - the actor's own clock
 
     return Clock(folder).now_us
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    draft.write_text(json.dumps(content))
+    draft.rename(path)
 
 
 def _pin(region: str) -> dict[str, float]:

@@ -40,7 +40,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
   "$python" -m venv --clear .venv
 fi
 # torch comes first and in the same call: another order may choose another build of it.
-if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+if ! .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
   torch==2.13.0 -e '.[arrow,server,ml,dev]' "$@"; then
   echo "pip failed. Is the network there? README names the index of torch's CPU build, for" >&2
   echo "make install PIP_ARGS='--extra-index-url ...'" >&2

@@ -109,6 +109,21 @@ def read(content: memoryview, start: int) -> Found | None:
     return Found(start, end + -end % 8, frame)
 
 
+def places(content: memoryview) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (first offset, size, start, end) of each frame, its head checked and no more."""
+    start = 0
+    while len(content) - start >= HEAD_SIZE:
+        packed = bytes(content[start : start + HEAD.size])
+        (crc,) = struct.unpack_from("<I", content, start + HEAD.size)
+        if packed[:4] != MAGIC or zlib.crc32(packed) != crc:
+            return
+        _, _, _, _, first, size, _, _, length, _ = HEAD.unpack(packed)
+        end = start + HEAD_SIZE + length
+        end += -end % 8
+        yield first, size, start, end
+        start = end
+
+
 def scan(content: memoryview, start: int = 0) -> Iterator[Found]:
     """Yield good frames, one behind the other, up to the first place where there is none."""
     found = read(content, start)

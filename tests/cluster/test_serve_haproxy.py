@@ -88,6 +88,7 @@ def test_the_template_of_serve_opens_two_ports_to_all_and_none_after_narrowing(t
     assert haproxy.open_binds(after) == []
     assert after.count("bind 127.0.0.1:") == 3
     assert "mode 666" not in after
+    assert "http-reuse always" not in after
     assert path.stat().st_mode & 0o777 == 0o600
 
 
