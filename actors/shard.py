@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -122,7 +123,7 @@ class Shard:
         self.require_marker()  # not sooner, nor later: what is durable may be the successor's
         if plan.frame.size:
             with self._lock:
-                decided = self._state.commit(plan.frame)
+                decided = self._state.commit(plan.frame, self._read)
         answers = receipts(plan, decided)
         for answer in answers:
             self._repelled[:] += np.bincount(answer.outcome, minlength=5)[_REPELLED]
@@ -216,6 +217,9 @@ class Shard:
     def name_of(self, kind: str, row: int) -> str:
         return self._state.kinds[kind].keys.name(row)
 
+    def _read(self, offset: int) -> Frame:
+        return read_frame(self._journal, offset)
+
     def require_ready(self) -> None:
         if not self._ready:
             raise Recovering(f"{self.name} is replaying its journal; ask again", RETRY_AFTER_S)
@@ -232,6 +236,7 @@ def replay(state: State, journal: Journal, until: int = 2**62) -> int:
     Raises JournalCorrupt if an offset is missing.
     """
     start = state.next
+    read = partial(read_frame, journal)
     run: list[Frame] = []
     following, waiting = start, 0
     for frame in journal.scan(start):
@@ -243,11 +248,23 @@ def replay(state: State, journal: Journal, until: int = 2**62) -> int:
             raise JournalCorrupt(
                 f"offset {following} is missing, {frame.first} follows; restore the journal"
             )
+        alone = "does" in frame.columns  # outcomes after a retraction depend on what came before
+        if run and (alone or waiting >= RUN):
+            state.commit(concat(run), read)
+            run, waiting = [], 0
         run.append(frame)
         following, waiting = following + frame.size, waiting + frame.size
-        if waiting >= RUN:
-            state.commit(concat(run))
+        if alone:
+            state.commit(frame, read)
             run, waiting = [], 0
     if run:
-        state.commit(concat(run))
+        state.commit(concat(run), read)
     return state.next - start
+
+
+def read_frame(journal: Journal, offset: int) -> Frame:
+    """Return the journaled frame that holds `offset`. Raises JournalCorrupt if there is none."""
+    frame = journal.at(offset)
+    if frame is None:
+        raise JournalCorrupt(f"offset {offset} is missing from the journal; restore the journal")
+    return frame

@@ -139,4 +139,4 @@ def _account(client: Client, shard: str, history: History, back_s: float, say: S
     word = "equal" if equal else "DIFFERENT"
     say(f"  truth  digest {after.truth_digest[:12]}… at {after.offset}: memory and journal {word}")
     say(f"  replay digest {after.replay_digest[:12]}… at {after.offset}: memory and journal {word}")
-    return equal and bool(acknowledged) and not lost and not doubled and 0 <= back_s
+    return equal and bool(acknowledged) and not lost and not doubled and back_s >= 0

@@ -18,6 +18,15 @@ class Text(NamedTuple):
 
 TEXTS: dict[str, Text] = {
     # requests
+    "NOT_FOUND": Text("Nothing is at this path.", "Use one of the names that the message lists."),
+    "METHOD_NOT_ALLOWED": Text("The path is not for this HTTP method.", "Use the one it is for."),
+    "TOO_DEEP": Text("The message is nested too deeply.", "Send flat values; 16 levels at most."),
+    "NUMBER_TOO_LONG": Text("A number has too many digits.", "Send numbers of 64 bits at most."),
+    "DUPLICATE_FIELD": Text("A JSON object names one field twice.", "Name each field once."),
+    "CROSS_SITE": Text(
+        "A page of another site tried to use the dashboard's cookie.",
+        "Send a token in `authorization: Bearer` instead of the cookie.",
+    ),
     "INVALID_ARGUMENT": Text(
         "The request asks for something that does not exist or makes no sense.",
         "Correct what the message names.",
@@ -147,6 +156,11 @@ TEXTS: dict[str, Text] = {
         "Free space on the disk of the data directory.",
         again=True,
     ),
+    "SLOW_CONSUMER": Text(
+        "A page did not read its updates as fast as they came.",
+        "It asks again by itself; nothing is lost.",
+        again=True,
+    ),
     # this process or this disk
     "JOURNAL_FAILED": Text(
         "A write or a sync of the journal failed; the shard ended and recovers from the disk.",
@@ -189,6 +203,71 @@ TEXTS: dict[str, Text] = {
         "Install them: pip install 'supply-twin[arrow,server,ml]'.",
     ),
     # data and models
+    "MODEL_UNKNOWN": Text(
+        "No model has this name or version.", "Ask /v2/models for what there is."
+    ),
+    "MODEL_GATE_FAILED": Text(
+        "The model is worse than the lane table, broken, or made for another build.",
+        "Train it anew with `twin train`; the one before it, or the lane table, keeps answering.",
+    ),
+    "TRAIN_DATA_SHORT": Text(
+        "Too few deliveries to learn from, or to test on.", "Ingest more, or move --as-of."
+    ),
+    "TRAIN_FAILED": Text(
+        "Ray Train could not finish.", "Try again, or train in this process: `twin train --inline`."
+    ),
+    "SERVE_FAILED": Text(
+        "Ray Serve does not run the model; the lane table answers predictions, and says so.",
+        "Read the cause that `twin status` shows, then `twin down` and `twin up`.",
+    ),
+    "SERVE_UNAVAILABLE": Text(
+        "No replica of the model answers now; it takes half a minute to join after `twin up`.",
+        "Send it again, or ask the gateway's /v1/predict/eta: it has the lane table.",
+        again=True,
+    ),
+    "ALREADY_DELIVERED": Text(
+        "The shipment has arrived, so there is nothing to predict.",
+        "Read delivered_at with `twin get`.",
+    ),
+    "TENSOR_UNKNOWN": Text(
+        "The request has a tensor that the model does not, or lacks one.",
+        "Send the tensors that /v2/models/eta lists.",
+    ),
+    "DATATYPE_MISMATCH": Text(
+        "A tensor has another datatype than the model's.", "Send the one /v2/models/eta lists."
+    ),
+    "SHAPE_MISMATCH": Text(
+        "A tensor's shape does not fit its data or the model.", "Send the shape the model lists."
+    ),
+    "OUTPUT_UNKNOWN": Text("The model has no such output.", "Ask for one /v2/models/eta lists."),
+    "FILE_UNREADABLE": Text("The file cannot be read as what it is.", "Check its path and form."),
+    "ROW_MALFORMED": Text(
+        "A row of the file cannot be taken apart; it is parked and counted.", "Correct the row."
+    ),
+    "VALUE_UNREADABLE": Text(
+        "A cell does not hold what the mapping expects; its row is parked and counted.",
+        "Correct the cell, or the mapping.",
+    ),
+    "VALUE_UNKNOWN": Text(
+        "A cell's word is not in the table of the mapping; its row is parked and counted.",
+        "Add the word to the mapping's table.",
+    ),
+    "MAPPING_INVALID": Text(
+        "The mapping says something that cannot be.", "Correct what the message names."
+    ),
+    "CLOCK_MISSING": Text(
+        "The data directory has no replay clock, so the demo cannot go on.",
+        "Start it with `twin up --demo` in a new data directory.",
+    ),
+    "SNAPSHOT_UNKNOWN": Text(
+        "No kept snapshot has this name.", "Leave --snapshot out: the study forks the live state."
+    ),
+    "SNAPSHOT_INVALID": Text(
+        "A kept snapshot is damaged or of another build.", "Fork again without --snapshot."
+    ),
+    "SCENARIO_TOO_LARGE": Text(
+        "The scenario asks for more than one study may take.", "Split it, or ask for fewer futures."
+    ),
     "MODEL_MISSING": Text(
         "No model is published in this data directory.",
         "Train one with `twin train`; until then the lane table answers and says so.",

@@ -12,8 +12,16 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from cluster.clock import Clock
+from cluster.config import Config
+from serving.client import Client, minter
 from serving.gateway import run
+from serving.http_ports import Predict
+from serving.inference import Inference
+from serving.inference_gateway import AWAY, ServeOrRule
+from serving.inference_models import Shelf
 from serving.wire import twin_pb2 as pb
 
 
@@ -32,8 +40,19 @@ def main(argv: list[str] | None = None) -> int:
             clock=clock.mode, speed=clock.speed, notes=notes(folder), version=version("supply-twin")
         )
 
-    asyncio.run(run(folder, given.region, given.grpc_port, given.http_port, clock.now_us, about))
+    predict = predictions(folder, given.region, given.grpc_port, clock)
+    ports = (given.grpc_port, given.http_port)
+    asyncio.run(run(folder, given.region, *ports, clock.now_us, about, predict))
     return 0
+
+
+def predictions(folder: Path, region: str, grpc_port: int, clock: Clock) -> Predict:
+    """Return what answers predictions: this region's replicas, or the rule while they are away."""
+    config = msgspec.json.decode((folder / "config.json").read_bytes(), type=Config)
+    twin = Client(f"127.0.0.1:{grpc_port}", minter(folder, "gateway", ["read"]), timeout_s=5.0)
+    rule = Inference(region, twin, Shelf(folder / "models"), clock.now_us, by_rule=AWAY)
+    url = f"http://127.0.0.1:{config.serve_port}/{region}" if config.serve else ""
+    return ServeOrRule(url, minter(folder, "gateway", ["read"]), rule)
 
 
 def notes(folder: Path) -> dict[str, str]:

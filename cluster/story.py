@@ -70,9 +70,8 @@ def receipt(client: Client, say: Say) -> None:
     one = client.receipt(f"{twin.shard}/{offset}")
     say(f"  {one.type} of {one.key}")
     say(f"  {one.outcome}  receipt {one.receipt}  epoch {one.epoch}  source {one.source} {one.id}")
-    say(
-        f"  true in the world {instant(one.event_time)}, seen by the twin {instant(one.ingest_time)}"
-    )
+    true, seen = instant(one.event_time), instant(one.ingest_time)
+    say(f"  true in the world {true}, seen by the twin {seen}")
     say(f"  offered by {one.writer}")
 
 
@@ -87,9 +86,8 @@ def prediction(client: Client, say: Say) -> None:
     p50 = twin.values["eta_p50"]
     low, mid, high = (moment(twin, name) for name in ("eta_p10", "eta_p50", "eta_p90"))
     say(f"  shipment {twin.id} to {text(twin, 'country')}   promised {moment(twin, 'promised_at')}")
-    say(
-        f"  predicted {mid} (80%: {low} to {high})   by {p50.source}, confidence {p50.confidence:.2f}"
-    )
+    sure = f"{p50.source}, confidence {p50.confidence:.2f}"
+    say(f"  predicted {mid} (80%: {low} to {high})   by {sure}")
     say(f"  baseline  {moment(twin, 'eta_baseline')} (the lane's median delay)")
     say(f"  chance to be late {twin.values['late_p'].value:.0%}   predicted {age(p50.age_s)} ago")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from serving.wire import twin_pb2 as pb
 
 
 class Reader:
-    """The surface, as the HTTP application asks it."""
+    """The surface as one asker sees it: what the HTTP application needs."""
 
-    def __init__(self, surface: GatewaySurface) -> None:
+    def __init__(self, surface: GatewaySurface, who: Identity) -> None:
         self._surface = surface
-        self._who = Identity("http", "demo", "*", frozenset({"read"}), 0)
+        self._who = who
 
     async def status(self, request: pb.StatusRequest) -> pb.StatusReply:
         return await self._surface.status(request, self._who)
@@ -61,7 +62,7 @@ async def run(
     doors = Doors(folder, region)
     server, _ = await grpc_server.start(surface, doors, f"127.0.0.1:{grpc_port}")
     app = create_app(
-        Reader(surface),
+        partial(Reader, surface),
         tokens=doors,
         folder=folder,
         version=version("supply-twin"),

@@ -6,6 +6,7 @@ It adds nothing to what gRPC says: the same requests, the same names, the same c
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from serving import http_json, http_problem, http_session, http_static
+from serving.access import Identity
 from serving.http_body import read_object
 from serving.http_live import Live
 from serving.http_ports import GatewayPort, Predict, TokenPort
 from serving.wire import twin_pb2 as pb
-from twin.errors import BadRequest, Denied, TwinError
+from twin.errors import BadRequest, Denied, Overloaded, TwinError
 
 PLURALS = {"shipments": "shipment", "sites": "site", "suppliers": "supplier", "stock": "stock"}
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -28,6 +30,7 @@ REPORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.html")
 BODY_LIMIT = 1 << 20
 REPORT_LIMIT = 8 << 20
 REPORTS_SHOWN = 20
+TENANTS = 64  # that may have streams of their own
 MODE = "twin-mode"
 SERVE_AWAY = "no model serves this region yet; ask again, `twin status` says when it joined"
 # A report is a document with styles of its own: it may show itself, and reach nothing.
@@ -37,27 +40,28 @@ Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
 def create_app(
-    gateway: GatewayPort,
+    gateway: Callable[[Identity], GatewayPort],
     *,
     tokens: TokenPort,
     folder: Path,
     version: str,
     predict: Predict | None = None,
-    live: Live | None = None,
+    live: Callable[[GatewayPort], Live] = Live,
 ) -> FastAPI:
     """Return the application of one gateway.
 
-    `folder`: the data directory, of which reports/ is shown. `predict`: asks this region's models;
-    without it predictions answer SERVE_UNAVAILABLE. `app.state.live` is the stream of ticks: close
-    it before the server stops, or open pages hold the server up.
+    `gateway`: who asks -> the answers they may have. `folder`: the data directory, of which
+    reports/ is shown. `predict`: asks this region's models; without it predictions answer
+    SERVE_UNAVAILABLE. `app.state.live` holds the streams of ticks: close it before the server
+    stops, or open pages hold the server up.
     """
-    live = live or Live(gateway)
+    lives = Lives(gateway, live)
     app = FastAPI(
         title="Supply twin", version=version, docs_url=None, redoc_url=None,
         openapi_url="/v1/openapi.json",
     )  # fmt: skip
-    app.state.live = live
-    routes = Routes(gateway, tokens, folder, version, predict, live)
+    app.state.live = lives
+    routes = Routes(gateway, tokens, folder, version, predict, lives)
     app.include_router(routes.router())
     app.add_exception_handler(TwinError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
@@ -66,24 +70,49 @@ def create_app(
     return app
 
 
+class Lives:
+    """A stream of ticks per tenant: what one may see is computed once for all its viewers."""
+
+    def __init__(
+        self, gateway: Callable[[Identity], GatewayPort], make: Callable[[GatewayPort], Live]
+    ) -> None:
+        self._as = gateway
+        self._make = make
+        self._of: dict[str, Live] = {}
+
+    def of(self, who: Identity) -> Live:
+        """Return the stream of this asker's tenant. Raises Overloaded."""
+        if who.tenant not in self._of:
+            if len(self._of) >= TENANTS:
+                raise Overloaded(f"{TENANTS} tenants watch already; close a page", 10.0)
+            viewer = Identity("live", who.tenant, who.region, frozenset({"read"}), 0)
+            self._of[who.tenant] = self._make(self._as(viewer))
+        return self._of[who.tenant]
+
+    async def close(self) -> None:
+        """End every stream."""
+        for live in self._of.values():
+            await live.close()
+
+
 class Routes:
     """One method per address."""
 
     def __init__(
         self,
-        gateway: GatewayPort,
+        gateway: Callable[[Identity], GatewayPort],
         tokens: TokenPort,
         folder: Path,
         version: str,
         predict: Predict | None,
-        live: Live,
+        lives: Lives,
     ) -> None:
-        self._gateway = gateway
+        self._as = gateway
         self._tokens = tokens
         self._reports = folder / "reports"
         self._version = version
         self._predict = predict
-        self._live = live
+        self._lives = lives
         self._assets = http_static.load()
 
     def router(self) -> APIRouter:
@@ -132,8 +161,8 @@ class Routes:
         return _json({"status": "ok", "version": self._version})
 
     async def status(self, request: Request, digests: bool = False) -> Response:
-        http_session.enter(self._tokens, request)
-        reply = await self._gateway.status(pb.StatusRequest(digests=digests))
+        gateway = self._as(http_session.enter(self._tokens, request))
+        reply = await gateway.status(pb.StatusRequest(digests=digests))
         return _json(http_json.plain(reply), http_json.mode(reply))
 
     async def get(
@@ -145,12 +174,12 @@ class Routes:
         max_age_s: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 0.0,
         min_confidence: Annotated[float, Query(ge=0, le=1)] = 0.0,
     ) -> Response:
-        http_session.enter(self._tokens, request)
+        gateway = self._as(http_session.enter(self._tokens, request))
         if plural not in PLURALS:
             raise BadRequest(f"there are {', '.join(PLURALS)} under /v1", "NOT_FOUND")
         if not ID.fullmatch(id):
             raise BadRequest("an id is 1 to 128 letters, digits and . _ : -; send such", "BAD_ID")
-        reply = await self._gateway.get(
+        reply = await gateway.get(
             pb.GetRequest(
                 kind=PLURALS[plural],
                 id=id,
@@ -173,8 +202,8 @@ class Routes:
         limit: Limit = 20,
         region: Text = "",
     ) -> Response:
-        http_session.enter(self._tokens, request)
-        reply = await self._gateway.search(
+        gateway = self._as(http_session.enter(self._tokens, request))
+        reply = await gateway.search(
             pb.SearchRequest(
                 kind=kind,
                 where=where,
@@ -197,9 +226,9 @@ class Routes:
         limit: Limit = 20,
         region: Text = "",
     ) -> Response:
-        http_session.enter(self._tokens, request)
+        gateway = self._as(http_session.enter(self._tokens, request))
         asked = {"by": _names(by), "measures": _names(measures), "limit": limit}
-        reply = await self._gateway.aggregate(
+        reply = await gateway.aggregate(
             pb.AggregateRequest(
                 kind=kind,
                 where=where,
@@ -219,25 +248,23 @@ class Routes:
         id: Annotated[list[str], Query(max_length=1000)] = [],  # noqa: B006 - read by FastAPI only
         offset: Text = "",
     ) -> Response:
-        http_session.enter(self._tokens, request)
+        gateway = self._as(http_session.enter(self._tokens, request))
         if not offset and not (source and id):
             raise BadRequest("name source and id, or offset as kind/region/shard/offset")
-        reply = await self._gateway.receipts(
-            pb.ReceiptsRequest(source=source, ids=id, offset=offset)
-        )
+        reply = await gateway.receipts(pb.ReceiptsRequest(source=source, ids=id, offset=offset))
         return _json(http_json.plain(reply))
 
     async def quarantine(self, request: Request, limit: Limit = 20) -> Response:
-        http_session.enter(self._tokens, request)
-        reply = await self._gateway.quarantine(pb.QuarantineRequest(limit=limit))
+        gateway = self._as(http_session.enter(self._tokens, request))
+        reply = await gateway.quarantine(pb.QuarantineRequest(limit=limit))
         return _json(http_json.plain(reply) | {"limit": limit})
 
     async def watch(
         self, request: Request, ticks: Annotated[int, Query(ge=0, le=1000)] = 0
     ) -> Response:
         """One tick a second as Server-Sent Events; `ticks` of them, or all."""
-        http_session.enter(self._tokens, request)
-        frames = self._live.frames(self._live.enter(), ticks)
+        live = self._lives.of(http_session.enter(self._tokens, request))
+        frames = live.frames(live.enter(), ticks)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(frames, headers=headers, media_type="text/event-stream")
 

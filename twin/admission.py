@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from twin.contracts import CONTRACTS, DAY_US, Contract
 from twin.dedup import UNSEEN, Known, Seen
-from twin.events import NOTHING, Offered
+from twin.events import NOTHING, RETRACTS, Offered
 from twin.kernels import mix
 from twin.kinds import Dtype
 from twin.outcomes import Outcome, Reason
@@ -41,6 +41,7 @@ class Admitted(NamedTuple):
     hash: NDArray[np.uint64]  # (n, 2), of (tenant, source, id)
     content: NDArray[np.uint64]  # of all that was offered
     id: Texts  # a content hash where it was missing
+    target: NDArray[np.uint64]  # (n, 2), the hash of the event it corrects or retracts
     known: Known  # of the id before this batch
     twin: NDArray[np.int64]  # of a repeat in this batch: the event it repeats; -1
 
@@ -69,8 +70,17 @@ def admit(offered: Offered, tenant: str, seen: Seen, rule: Rule, now_us: int) ->
     outcome = np.where(reason == Reason.NONE, Outcome.APPLIED, Outcome.PARKED).astype(np.int8)
     outcome[rejected] = Outcome.REJECTED
     known = seen.find(hash_)
+    target = hashes(offered.target, salt)
     admitted = Admitted(
-        outcome, reason, contract, hash_, content[:, 0], id_, known, np.full(n, -1, np.int64)
+        outcome,
+        reason,
+        contract,
+        hash_,
+        content[:, 0],
+        id_,
+        target,
+        known,
+        np.full(n, -1, np.int64),
     )
     _repeats(admitted)
     return admitted
@@ -134,6 +144,8 @@ def _promises(offered: Offered, contract: Column, now_us: int) -> NDArray[np.int
             reason[mine] = Reason.SCHEMA_UNSUPPORTED
             continue
         broken = _broken(offered, CONTRACTS[number])
+        bare = offered.does == RETRACTS  # says nothing of its own, so it lacks nothing
+        broken[bare & (broken == Reason.FIELD_MISSING)] = Reason.NONE
         reason[mine] = broken[mine]
     late = (offered.time < 0) | (offered.time > now_us + DAY_US)
     reason[late & (reason == Reason.NONE)] = Reason.TIME_OUT_OF_RANGE

@@ -25,6 +25,7 @@ def capture(state: State) -> tuple[Snapshot, dict[str, Column]]:
     """Take what a checkpoint needs of a live state, cheaply; `write` may run elsewhere."""
     extra = {f"seen.{name}": column for name, column in state.seen.dump().items()}
     extra["outcomes"] = state.outcomes.copy()
+    extra |= state.withdrawn.dump()
     extra["words"] = np.array([len(state.lexicon)])
     extra["newest"] = np.array([state.newest])
     for kind, held in state.kinds.items():
@@ -71,6 +72,7 @@ def restore(raw: bytes, rule: Rule) -> State:
     seen = {n[5:]: column for n, column in frame.columns.items() if n.startswith("seen.")}
     state.seen.load(seen)
     state.outcomes[:] = frame.columns["outcomes"]
+    state.withdrawn.load(frame.columns)
     state.next, state.now = frame.first, frame.ingest_time
     state.newest = int(frame.columns["newest"][0])
     return state

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from twin.admission import Admitted
 from twin.contracts import CONTRACTS, COUNTED, EVENT_TIME, MOVED, Contract
-from twin.events import PAYLOAD, Offered
+from twin.events import NOTHING, PAYLOAD, Offered
 from twin.frames import Frame, column_texts, text_columns
 from twin.keys import qualified
 from twin.kinds import BLANKS, Dtype, Group, Kind, Merge
@@ -58,6 +58,8 @@ def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> P
         "tenant": np.full(n, draft.code(message.tenant) if n else -1, np.int32),
         "confidence": offered.confidence[at].astype(np.float32),
         "reason": one.reason[at],
+        "does": offered.does[at],
+        "target": one.target[at],
     }
     payload: dict[str, Column] = {}
     for name, column in offered.numbers.items():
@@ -84,6 +86,8 @@ def gather(parts: Sequence[Part]) -> dict[str, Column]:
     columns: dict[str, Column] = {
         name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns
     }
+    if not (columns["does"] != NOTHING).any():
+        del columns["does"], columns["target"]
     columns |= text_columns("id", join([part.id for part in parts]))
     raw = [piece for part in parts for piece in part.raw]
     if raw:
@@ -124,6 +128,8 @@ def concat(run: Sequence[Frame]) -> Frame:
     """Return consecutive frames as one: what it does to a state is what they do, one by one."""
     if len(run) == 1:
         return run[0]
+    if any("does" in frame.columns for frame in run):
+        raise ValueError("frames with corrections or retractions are taken one by one")
     names: dict[str, list[str]] = {}
     for frame in run:
         for kind, more in frame.names.items():

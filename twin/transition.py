@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 
 from twin import level, merge
 from twin.admission import Admitted, Rule, admit
+from twin.chain import Read, walk
 from twin.chunks import Table, TableSnapshot
 from twin.columns import Message, Part, gather, group_values, kept_columns, of_kind
 from twin.contracts import CONTRACTS, COUNTED, MOVED
 from twin.dedup import Seen
+from twin.events import NOTHING
 from twin.frames import Frame
 from twin.keys import Keys
 from twin.kinds import ABSENT, KINDS, Group, Kind, Merge
 from twin.lexicon import Draft, Lexicon
 from twin.merge import HEAD, TENANT, Decision, Facts
 from twin.outcomes import Outcome, Reason
+from twin.retraction import Withdrawn, withdrawal
 from twin.sources import rank
 from twin.texts import Texts, join, texts
 
@@ -66,6 +69,7 @@ class State:
         self.kinds = {name: KindState(KINDS[name]) for name in rule.kinds}
         self.lexicon = Lexicon()
         self.seen = Seen()
+        self.withdrawn = Withdrawn()
         self.next = 0  # offset of the next event
         self.now = 0  # greatest ingest_time so far
         self.newest = 0  # greatest event_time that stands
@@ -86,8 +90,12 @@ class State:
         frame = self._frame(parts, draft, epoch, now)
         return Plan(admitted, kept, frame)
 
-    def commit(self, frame: Frame) -> NDArray[np.int8]:
-        """Take durable events into the state; return the outcome of each."""
+    def commit(self, frame: Frame, read: Read) -> NDArray[np.int8]:
+        """Take durable events into the state; return the outcome of each.
+
+        `read`: the frame that holds an offset, from the journal; asked only where a retraction
+        withdraws what decided a value.
+        """
         columns = frame.columns
         self.lexicon.extend(frame.words)
         for kind, names in frame.names.items():
@@ -98,14 +106,22 @@ class State:
             rows = np.arange(held.keys.size - len(names), held.keys.size)
             held.table.put(TENANT, rows, np.array(tenants, np.int32))
         reason = columns["reason"]
-        outcome = np.full(frame.size, Outcome.PARKED, np.int8)
-        outcome[reason == Reason.NONE] = Outcome.SUPERSEDED
+        stands = reason == Reason.NONE
+        outcome = np.where(stands, Outcome.SUPERSEDED, Outcome.PARKED).astype(np.int8)
+        speaks = stands & self.withdrawn.speaks(frame)
         for held in self.kinds.values():
-            at = np.flatnonzero((reason == Reason.NONE) & of_kind(frame, held.kind))
+            mine = stands & of_kind(frame, held.kind)
+            at = np.flatnonzero(mine & speaks)
             if at.size:
                 outcome[at[self._apply(held, frame, at)]] = Outcome.APPLIED
+            if mine.any():
+                row = columns["row"][mine].astype(np.int64)
+                held.table.put(HEAD, row, frame.first + np.flatnonzero(mine))
         offset = np.arange(frame.first, frame.first + frame.size)
         self.seen.add(columns["hash"], columns["content"], offset, outcome, reason)
+        if "does" in columns:
+            self._withdraw(frame, outcome, read)
+            self.seen.add(columns["hash"], columns["content"], offset, outcome, reason)
         self.outcomes += np.bincount(outcome, minlength=self.outcomes.size)
         self.next = frame.first + frame.size
         self.now = max(self.now, frame.ingest_time)
@@ -162,12 +178,15 @@ class State:
             columns,
         )
 
-    def _apply(self, held: KindState, frame: Frame, at: Column) -> NDArray[np.bool_]:
+    def _apply(
+        self, held: KindState, frame: Frame, at: Column, row: Column | None = None
+    ) -> NDArray[np.bool_]:
         """Decide and commit the events at `at`; say which of them changed anything."""
         columns = frame.columns
         applied = np.zeros(at.size, np.bool_)
         ranks = self.ranks()
-        row = columns["row"][at].astype(np.int64)
+        if row is None:
+            row = columns["row"][at].astype(np.int64)
         offset = frame.first + at
         for group in held.kind.groups:
             mine, values = group_values(held.kind, group, frame, at)
@@ -190,8 +209,47 @@ class State:
                 decision = merge.decide(held.table, group, facts, ranks)
             merge.commit(held.table, decision)
             applied[mine] |= decision.applied
-        held.table.put(HEAD, row, offset)
         return applied
+
+    def _withdraw(self, frame: Frame, outcome: NDArray[np.int8], read: Read) -> None:
+        """Apply the corrections and retractions of a frame, in order."""
+        columns = frame.columns
+        for i in np.flatnonzero((columns["does"] != NOTHING) & (columns["reason"] == 0)).tolist():
+            held = self.kinds[CONTRACTS[int(columns["contract"][i])].kind]
+            row = int(columns["row"][i])
+            entry = withdrawal(frame, i, int(self.ranks()[columns["source"][i]]))
+            known = self.seen.find(columns["target"][i : i + 1])
+            changed = self.withdrawn.add(entry)
+            if not changed or known.entry[0] < 0 or known.outcome[0] == Outcome.PARKED:
+                continue  # nothing new, or a tombstone: the original has not come yet
+            if self._refold(held, row, read):
+                outcome[i] = Outcome.APPLIED
+
+    def _refold(self, held: KindState, row: int, read: Read) -> bool:
+        """Fold all that still stands about one twin anew; say whether that changed it."""
+        fresh = KindState(held.kind)
+        fresh.table.grow(1)
+        head = int(held.table.cell(HEAD, row))
+        for offset in reversed(list(walk(head, read))):
+            frame = read(offset)
+            at = np.array([offset - frame.first])
+            if self.withdrawn.speaks(frame)[at[0]]:
+                self._apply(fresh, frame, at, np.zeros(1, np.int64))
+        changed = False
+        where = np.array([row])
+        for name in held.table.blanks:
+            if name in {HEAD, TENANT}:
+                continue
+            new = fresh.table.take(name, np.zeros(1, np.int64))
+            old = held.table.take(name, where)
+            if new.tobytes() != old.tobytes():
+                held.table.put(name, where, new)
+                changed = True
+        if 0 in fresh.levels:
+            held.levels[row] = fresh.levels[0]
+        else:
+            held.levels.pop(row, None)
+        return changed
 
 
 def _chain(table: Table, row: Column, offset: Column) -> NDArray[np.int64]:

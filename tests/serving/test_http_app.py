@@ -28,7 +28,11 @@ class Surface:
         self.folder = folder
         self.world = World()
         self.app = create_app(
-            self.world, tokens=Doors(folder, "east"), folder=folder, version="9.9", **given
+            lambda _: self.world,
+            tokens=Doors(folder, "east"),
+            folder=folder,
+            version="9.9",
+            **given,
         )
 
     def token(self, *scopes: str, **given: Any) -> str:

@@ -43,9 +43,12 @@ class Served:
         self.world = World()
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.origin = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        live = Live(self.world, period_s=0.25)
         self.app = create_app(
-            self.world, tokens=Doors(folder, "east"), folder=folder, version="9.9", live=live
+            lambda _: self.world,
+            tokens=Doors(folder, "east"),
+            folder=folder,
+            version="9.9",
+            live=lambda gateway: Live(gateway, period_s=0.25),
         )
         config = uvicorn.Config(self.app, log_level="error", timeout_graceful_shutdown=2)
         self.server = uvicorn.Server(config)
