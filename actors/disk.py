@@ -7,6 +7,7 @@ Tests put a simulated disk here that crashes inside any call.
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 from typing import Protocol
 
@@ -29,7 +30,8 @@ class File(Protocol):
 
 
 class Disk(Protocol):
-    def make_folder(self, path: Path) -> None: ...
+    def make_folder(self, path: Path) -> None:
+        """Have a durable folder, and durable ones above it."""
 
     def names(self, folder: Path) -> list[str]:
         """Return what is in a folder, or nothing if there is no such folder."""
@@ -45,8 +47,11 @@ class Disk(Protocol):
     def replace(self, path: Path, content: bytes) -> None:
         """Put a whole, durable file in the place of another, or of none."""
 
+    def note(self, path: Path, content: bytes) -> None:
+        """Put `content` at the start of a file, in place and not synced: it may be lost."""
+
     def allocate(self, path: Path, size: int) -> File:
-        """Make a new file of `size` zeroes, durable, and open it."""
+        """Make a new file of `size` zeroes, durable, and open it. Raises DiskFull."""
 
     def sync_file(self, path: Path) -> None: ...
 
@@ -74,7 +79,10 @@ class OsFile:
 
 class OsDisk:
     def make_folder(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            self.sync_folder(folder.parent.parent)  # who made the parent may have died before
+            folder.mkdir(exist_ok=True)
         self.sync_folder(path.parent)
 
     def names(self, folder: Path) -> list[str]:
@@ -106,7 +114,22 @@ class OsDisk:
         self._draft(path, content).rename(path)
         self.sync_folder(path.parent)
 
+    def note(self, path: Path, content: bytes) -> None:
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+        try:
+            os.pwrite(descriptor, content, 0)
+        finally:
+            os.close(descriptor)
+
     def allocate(self, path: Path, size: int) -> File:
+        try:
+            return self._allocate(path, size)
+        except OSError as e:
+            if e.errno in NO_SPACE:
+                raise DiskFull("no room for a journal segment; free disk space", 5.0) from e
+            raise
+
+    def _allocate(self, path: Path, size: int) -> File:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         file = OsFile(descriptor)
         try:
@@ -114,11 +137,9 @@ class OsDisk:
                 file.write(at, ZEROES[: size - at])
             os.fsync(descriptor)
             self.sync_folder(path.parent)
-        except OSError as e:
+        except OSError:
             file.close()
             path.unlink()
-            if e.errno in NO_SPACE:
-                raise DiskFull("no room for a journal segment; free disk space", 5.0) from e
             raise
         return file
 
@@ -132,7 +153,7 @@ class OsDisk:
         path.unlink()
 
     def _draft(self, path: Path, content: bytes) -> Path:
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # pids repeat between machines
         with draft.open("wb") as file:
             file.write(content)
             file.flush()

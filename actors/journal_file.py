@@ -10,8 +10,10 @@ behind it, or a journal that ends before what was acknowledged, is corruption an
 from __future__ import annotations
 
 import bisect
+import logging
 import struct
 import time
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ from twin import frames
 from twin.errors import DiskFull, Fenced, JournalCorrupt, JournalFailed
 from twin.frames import Found, Frame
 
+log = logging.getLogger(__name__)
 SMALLEST, LARGEST = 1 << 20, 64 << 20  # bytes of a segment; each is twice the one before
 WITNESS = struct.Struct("<qI")
 
@@ -63,11 +66,15 @@ class FileJournal:
     def claim(self) -> None:
         self._disk.make_folder(self._folder)
         marker.claim(self._disk, self._folder, self.epoch, self._owner)
+        sealed = {seal.epoch: seal for seal in self._seals()}
+        ends = []
         for epoch in range(1, self.epoch):
-            if not self._disk.exists(self._folder / f"seal-{epoch}"):
-                self._seal(epoch)
-        self.next = max((seal.next for seal in self._seals()), default=0)
-        self._check_witness()
+            ends.append(sealed.get(epoch) or self._end(epoch, self.next))
+            self.next = max(self.next, ends[-1].next)
+        self._check_witness()  # before any seal is made: what is restored must not be cut off
+        for seal in ends:
+            if seal.epoch not in sealed:
+                self._disk.create(self._folder / f"seal-{seal.epoch}", _pack(seal))
         self._disk.make_folder(self._folder / f"e{self.epoch}")
 
     def scan(self, offset: int = 0) -> Iterator[Frame]:
@@ -129,6 +136,8 @@ class FileJournal:
             raise JournalFailed("an append failed before; end this process, recovery reads again")
         raw = frames.encode(frame)
         if self._file is None or self._at + len(raw) > self._size:
+            if not frame.size:
+                return  # no segment is made only to bear witness: its name is the next frame's
             self._roll(frame.first, len(raw))
         assert self._file is not None
         start = time.perf_counter()
@@ -149,9 +158,12 @@ class FileJournal:
     def witness(self, offset: int) -> None:
         """Note that everything before `offset` was acknowledged; not synced, so it may lag."""
         packed = struct.pack("<q", offset)
-        path = self._folder / "witness"
-        with open(path, "r+b" if self._disk.exists(path) else "w+b") as file:
-            file.write(packed + struct.pack("<I", _check(packed)))
+        try:
+            self._disk.note(
+                self._folder / "witness", packed + struct.pack("<I", zlib.crc32(packed))
+            )
+        except OSError:
+            log.warning("the witness of offset %d was not written", offset, exc_info=True)
 
     def close(self) -> None:
         if self._file is not None:
@@ -173,29 +185,27 @@ class FileJournal:
         self._at, self._size = 0, size
         self._largest = min(2 * size, LARGEST)
 
-    def _seal(self, epoch: int) -> None:
+    def _end(self, epoch: int, first: int) -> Seal:
+        """Return where an unsealed epoch ends. `first`: the offset that it began with."""
         names = self._segments(epoch)
-        first = max((seal.next for seal in self._seals()), default=0)
         if not names:
-            seal = Seal(epoch, "", 0, first, 0)
-        else:
-            for name in names[:-1]:
-                self._whole(epoch, name)
-            path = self._folder / f"e{epoch}" / names[-1]
-            self._disk.sync_file(path)  # the scan may read what its writer never synced
-            content = memoryview(self._disk.read(path))
-            last = _last(content)
-            end = last.end if last else 0
-            if (good := frames.later(content, end)) >= 0:
-                raise JournalCorrupt(
-                    f"{path.name}: the frame at byte {end} is damaged, one at {good} is whole; "
-                    "restore the segment from its archive"
-                )
-            torn = len(bytes(content[end:]).rstrip(b"\0"))
-            following = last.frame.first + last.frame.size if last else _first(names[-1])
-            seal = Seal(epoch, names[-1], end, following, torn)
-            self.torn_bytes += torn
-        self._disk.create(self._folder / f"seal-{epoch}", msgspec.json.encode(seal))
+            return Seal(epoch, "", 0, first, 0)
+        for name in names[:-1]:
+            self._whole(epoch, name)
+        path = self._folder / f"e{epoch}" / names[-1]
+        self._disk.sync_file(path)  # the scan may read what its writer never synced
+        content = memoryview(self._disk.read(path))
+        last = _last(content)
+        end = last.end if last else 0
+        if (good := frames.later(content, end)) >= 0:
+            raise JournalCorrupt(
+                f"{path.name}: the frame at byte {end} is damaged, one at {good} is whole; "
+                "restore the segment from its archive"
+            )
+        torn = len(bytes(content[end:]).rstrip(b"\0"))
+        following = last.frame.first + last.frame.size if last else _first(names[-1])
+        self.torn_bytes += torn
+        return Seal(epoch, names[-1], end, following, torn)
 
     def _whole(self, epoch: int, name: str) -> None:
         """Check that a segment before the last one ends in zeroes behind its last frame."""
@@ -206,11 +216,12 @@ class FileJournal:
             raise JournalCorrupt(f"{name}: the frame at byte {end} is damaged; restore the segment")
 
     def _seals(self) -> list[Seal]:
-        """Return the seals of older epochs in order, and of this one what was appended so far."""
-        names = self._disk.names(self._folder)
-        epochs = sorted(int(name[5:]) for name in names if name.startswith("seal-"))
-        read = (self._disk.read(self._folder / f"seal-{epoch}") for epoch in epochs)
-        return [msgspec.json.decode(raw, type=Seal) for raw in read]
+        """Return the seals of older epochs, in order."""
+        names = {f"seal-{epoch}": epoch for epoch in range(1, self.epoch)}
+        there = names.keys() & set(self._disk.names(self._folder))
+        return [
+            _unpack(self._disk.read(self._folder / name), name) for name in names if name in there
+        ]
 
     def _segments(self, epoch: int) -> list[str]:
         return sorted(n for n in self._disk.names(self._folder / f"e{epoch}") if n.endswith(".twj"))
@@ -224,7 +235,7 @@ class FileJournal:
         if len(raw) < WITNESS.size:
             return
         offset, check = WITNESS.unpack(raw)
-        if check == _check(raw[:8]) and offset > self.next:
+        if check == zlib.crc32(raw[:8]) and offset > self.next:
             raise JournalCorrupt(
                 f"the journal ends at {self.next}, but {offset} was acknowledged; restore the disk"
             )
@@ -246,5 +257,13 @@ def _first(name: str) -> int:
     return int(name[4:24])
 
 
-def _check(packed: bytes) -> int:
-    return int.from_bytes(packed, "little") % 4_294_967_291  # a prime: any short write shows
+def _pack(seal: Seal) -> bytes:
+    body = msgspec.json.encode(seal)
+    return body + b"\n%08x\n" % zlib.crc32(body)
+
+
+def _unpack(raw: bytes, name: str) -> Seal:
+    body, _, check = raw.partition(b"\n")
+    if check != b"%08x\n" % zlib.crc32(body):
+        raise JournalCorrupt(f"{name} fails its checksum; restore it from its archive")
+    return msgspec.json.decode(body, type=Seal)

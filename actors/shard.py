@@ -15,10 +15,10 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from twin import checkpoint, digest
-from twin.admission import Rule
+from twin.admission import Rule, salts
 from twin.columns import Message, concat
 from twin.dedup import Known
-from twin.errors import Fenced, JournalCorrupt, Recovering, UnknownKey
+from twin.errors import Fenced, JournalCorrupt, JournalFailed, Recovering, UnknownKey
 from twin.frames import Frame
 from twin.journal import Journal
 from twin.kinds import KINDS
@@ -108,6 +108,11 @@ class Shard:
         self._journal.claim()
         state = self._checkpoints.newest(self.rule)
         self.replayed = replay(state, self._journal)
+        if state.next != self._journal.next:
+            raise JournalCorrupt(
+                f"the journal ends at {self._journal.next}, and what is known at {state.next}; "
+                "restore the journal"
+            )
         self._state = state
         self._ready = True
         return state.next
@@ -115,6 +120,8 @@ class Shard:
     def offer(self, messages: Sequence[Message]) -> list[Receipt]:
         """Take the events of some messages; answer when they are durable and visible."""
         self.require_ready()
+        if self._state.next != self._journal.next:  # a commit failed: an offset would be used twice
+            raise JournalFailed("the journal is ahead of the state; end this process")
         plan = self._state.plan(messages, self.epoch, self._clock())
         decided = np.empty(0, np.int8)
         if plan.frame.size:
@@ -124,6 +131,7 @@ class Shard:
         if plan.frame.size:
             with self._lock:
                 decided = self._state.commit(plan.frame, self._read)
+            self._journal.witness(self._state.next)
         answers = receipts(plan, decided)
         for answer in answers:
             self._repelled[:] += np.bincount(answer.outcome, minlength=5)[_REPELLED]
@@ -198,7 +206,7 @@ class Shard:
     def find(self, source: str, tenant: str, ids: Sequence[str]) -> Known:
         """Return what is remembered of events of one source."""
         self.require_ready()
-        salt = hashes(texts([source]))[:, 0] ^ hashes(texts([tenant]))[0, 0]
+        salt = salts(hashes(texts([source]))[:, 0], tenant)
         wanted = texts(ids)
         with self._lock:
             return self._state.seen.find(hashes(wanted, np.broadcast_to(salt, len(ids)).copy()))

@@ -7,7 +7,7 @@ applied. Nothing here changes anything.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from twin.contracts import CONTRACTS, DAY_US, Contract
 from twin.dedup import UNSEEN, Known, Seen
-from twin.events import NOTHING, RETRACTS, Offered
-from twin.kernels import mix
+from twin.events import NO_NUMBER, NOTHING, RETRACTS, Offered
+from twin.kernels import first_same, mix, room, well_formed
 from twin.kinds import Dtype
 from twin.outcomes import Outcome, Reason
-from twin.texts import Texts, hashes, texts
+from twin.texts import Texts, hashes, join, texts
 
 Column = NDArray[Any]
 LONGEST_ID = 128
@@ -43,7 +43,7 @@ class Admitted(NamedTuple):
     id: Texts  # a content hash where it was missing
     target: NDArray[np.uint64]  # (n, 2), the hash of the event it corrects or retracts
     known: Known  # of the id before this batch
-    twin: NDArray[np.int64]  # of a repeat in this batch: the event it repeats; -1
+    twin: NDArray[np.int64]  # of a repeat: what it repeats, counted over all messages; -1
 
 
 class Rule(NamedTuple):
@@ -62,7 +62,7 @@ def admit(offered: Offered, tenant: str, seen: Seen, rule: Rule, now_us: int) ->
     content = _content(offered)
     named = np.diff(offered.id.offsets) > 0
     id_ = offered.id if named.all() else _named(offered.id, named, content)
-    salt = offered.source.hashes() ^ hashes(texts([tenant]))[0, 0]
+    salt = salts(offered.source.hashes(), tenant)
     hash_ = hashes(id_, salt)
     reason = _identity(offered, id_, contract, rule, tenant)
     rejected = reason != Reason.NONE
@@ -82,8 +82,39 @@ def admit(offered: Offered, tenant: str, seen: Seen, rule: Rule, now_us: int) ->
         known,
         np.full(n, -1, np.int64),
     )
-    _repeats(admitted)
     return admitted
+
+
+def salts(source: NDArray[np.uint64], tenant: str) -> NDArray[np.uint64]:
+    """Return what keeps equal ids of different sources and tenants apart."""
+    own: np.uint64 = hashes(texts([tenant]))[0, 1]  # a tenant may have the name of a source
+    return np.bitwise_xor(source, own)
+
+
+def repeats(messages: Sequence[Admitted]) -> None:
+    """Mark what repeats an event known before, or an earlier one of these messages."""
+    if len(messages) == 1:
+        _repeats(messages[0])
+        return
+    whole = Admitted(
+        np.concatenate([message.outcome for message in messages]),
+        np.concatenate([message.reason for message in messages]),
+        np.concatenate([message.contract for message in messages]),
+        np.concatenate([message.hash for message in messages]),
+        np.concatenate([message.content for message in messages]),
+        join([message.id for message in messages]),
+        np.concatenate([message.target for message in messages]),
+        Known(*map(np.concatenate, zip(*(m.known for m in messages), strict=True))),
+        np.concatenate([message.twin for message in messages]),
+    )
+    _repeats(whole)
+    start = 0
+    for message in messages:
+        end = start + message.outcome.size
+        message.outcome[:] = whole.outcome[start:end]
+        message.reason[:] = whole.reason[start:end]
+        message.twin[:] = whole.twin[start:end]
+        start = end
 
 
 def place(tenant: str, ids: Texts, shards: int) -> NDArray[np.int64]:
@@ -94,12 +125,8 @@ def place(tenant: str, ids: Texts, shards: int) -> NDArray[np.int64]:
 
 def good_ids(ids: Texts) -> NDArray[np.bool_]:
     """Say of each id whether it is 1 to 128 of A-Z a-z 0-9 . _ : -, the first a letter or digit."""
-    length = np.diff(ids.offsets)
-    bad = np.concatenate([np.zeros(1, np.int64), np.cumsum(~_INNER[ids.content])])
-    good = (length > 0) & (length <= LONGEST_ID)
-    good &= bad[ids.offsets[1:]] == bad[ids.offsets[:-1]]
-    if ids.content.size:
-        good &= _FIRST[ids.content[np.minimum(ids.offsets[:-1], ids.content.size - 1)]]
+    good = np.empty(ids.size, np.bool_)
+    well_formed(ids.offsets, ids.content, _FIRST, _INNER, LONGEST_ID, good)
     return good
 
 
@@ -175,6 +202,8 @@ def _broken(offered: Offered, contract: Contract) -> NDArray[np.int8]:
         if promise.dtype is Dtype.NUMBER:
             reason[present & ~np.isfinite(values)] = Reason.NOT_FINITE
         reason[present & ~column.sound] = Reason.TYPE_MISMATCH
+        if promise.dtype in {Dtype.INTEGER, Dtype.TIME}:
+            reason[present & (values == NO_NUMBER)] = Reason.NOT_FINITE
     return reason
 
 
@@ -207,7 +236,7 @@ def _content(offered: Offered) -> NDArray[np.uint64]:
         if name in offered.words:
             mix(part, offered.words[name].take(at).hashes() ^ label)
         if name in offered.numbers:
-            mix(part, offered.numbers[name].values[at].astype("<f8").view(np.uint64) ^ label)
+            mix(part, _bits(offered.numbers[name].values[at]) ^ label)
         state[at] = part
     unsound = offered.strange.copy()
     for column in offered.numbers.values():
@@ -217,6 +246,11 @@ def _content(offered: Offered) -> NDArray[np.uint64]:
     return state
 
 
+def _bits(values: Column) -> NDArray[np.uint64]:
+    exact = values if values.dtype.kind == "f" else values.astype(np.int64)
+    return exact.view(np.uint64)
+
+
 def _named(ids: Texts, named: Column, content: Column) -> Texts:
     """Give events without an id the hash of their content."""
     pairs = zip(ids.list(), named.tolist(), content.tolist(), strict=True)
@@ -224,29 +258,32 @@ def _named(ids: Texts, named: Column, content: Column) -> Texts:
 
 
 def _repeats(events: Admitted) -> None:
-    """Mark what repeats an event known before, or one earlier in this batch."""
     left = np.flatnonzero(events.outcome != Outcome.REJECTED)
-    known = events.known
-    was = known.entry[left] != UNSEEN
-    replaced = known.outcome[left] == Outcome.PARKED
-    same = known.content[left] == events.content[left]
-    _settle(events, left[was & same], left[was & ~same & ~replaced])
-    left = left[~was | (~same & replaced)]
     pair = events.hash[left]
-    order = np.lexsort((np.arange(left.size), pair[:, 1], pair[:, 0]))
-    again = np.flatnonzero((pair[order[1:]] == pair[order[:-1]]).all(axis=1))
-    if not again.size:
-        return
-    first: dict[tuple[int, int], int] = {}
-    for i in left.tolist():
+    same = np.empty(left.size, np.int32)
+    first_same(room(left.size), np.ascontiguousarray(pair), same)
+    again = np.flatnonzero(same != np.arange(left.size))
+    often = np.zeros(left.size, np.bool_)
+    often[again] = often[same[again]] = True
+    once = left[~often]
+    known = events.known
+    was = known.entry[once] != UNSEEN
+    replaced = known.outcome[once] == Outcome.PARKED
+    equal = known.content[once] == events.content[once]
+    _settle(events, once[was & equal], once[was & ~equal & ~replaced])
+    standing: dict[tuple[int, int], int] = {}  # what an id stands for so far; -1: as known before
+    for i in left[often].tolist():
         name = (int(events.hash[i, 0]), int(events.hash[i, 1]))
-        original = first.setdefault(name, i)
-        if original == i:
+        if name not in standing and known.entry[i] == UNSEEN:
+            standing[name] = i
             continue
-        if events.content[i] == events.content[original]:
+        original = standing.setdefault(name, -1)
+        first, at = (known, i) if original < 0 else (events, original)
+        if events.content[i] == first.content[at]:
             events.outcome[i], events.twin[i] = Outcome.DUPLICATE, original
-        elif events.outcome[original] == Outcome.PARKED:
-            first[name] = i  # new content replaces what is parked
+            events.reason[i] = first.reason[at]
+        elif first.outcome[at] == Outcome.PARKED:
+            standing[name] = i  # new content replaces what is parked
         else:
             events.outcome[i] = Outcome.REJECTED
             events.reason[i] = Reason.IDEMPOTENCY_CONFLICT

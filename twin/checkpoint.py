@@ -48,7 +48,7 @@ def write(snapshot: Snapshot, extra: dict[str, Column], epoch: int) -> bytes:
             snapshot.offset,
             snapshot.ingest_time,
             words,
-            {kind: [] for kind in snapshot.tables},
+            {},
             [],
             columns,
         )

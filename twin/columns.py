@@ -130,10 +130,11 @@ def concat(run: Sequence[Frame]) -> Frame:
         return run[0]
     if any("does" in frame.columns for frame in run):
         raise ValueError("frames with corrections or retractions are taken one by one")
-    names: dict[str, list[str]] = {}
+    named: dict[str, list[Texts]] = {}
     for frame in run:
         for kind, more in frame.names.items():
-            names.setdefault(kind, []).extend(more)
+            named.setdefault(kind, []).append(more)
+    names = {kind: join(parts) for kind, parts in named.items()}
     columns: dict[str, Column] = {}
     for name in dict.fromkeys(name for frame in run for name in frame.columns):
         if name.endswith((".offsets", ".content")):

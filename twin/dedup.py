@@ -73,9 +73,12 @@ class Seen:
         return {name: column[: self.size].copy() for name, column in self._columns.items()}
 
     def load(self, columns: Mapping[str, Column]) -> None:
-        self.size = columns["high"].size
-        self._columns = {name: np.array(columns[name]) for name in self._columns}
-        self._rehash(max(1024, self.size))
+        size = columns["high"].size
+        self._reserve(size)
+        for name, column in self._columns.items():
+            column[:size] = columns[name]
+        self.size = size
+        self._rehash(size)
 
     def bytes(self) -> int:
         return self._slots.nbytes + sum(column.nbytes for column in self._columns.values())

@@ -1,6 +1,6 @@
 """Frames: what one commit adds to a journal, as bytes. Little-endian columns behind a head.
 
-    head (72 bytes)  magic, version, epoch, first offset, count, witness, ingest time, length, CRCs
+    head (64 bytes)  magic, version, epoch, first offset, count, witness, ingest time, length, CRCs
     index (msgpack)  new words and names, and for each column its name, dtype and length
     columns          raw, each padded to 8 bytes
 
@@ -27,7 +27,7 @@ MAGIC = b"TWJF"
 VERSION = 1
 HEAD = struct.Struct("<4sHHqqqqqqI")  # ... and the CRC of the head itself
 HEAD_SIZE = HEAD.size + 4
-LONGEST = 64 << 20
+NAMES = "names/"  # columns of new names, by kind
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -41,7 +41,7 @@ class Frame(NamedTuple):
     witness: int
     ingest_time: int
     words: list[str]  # new in the lexicon, in the order of their codes
-    names: dict[str, list[str]]  # kind -> twins met for the first time, in the order of their rows
+    names: Mapping[str, Texts]  # kind -> twins met for the first time, in the order of their rows
     contracts: list[str]  # what the column `contract` counts into
     columns: Mapping[str, Column]
 
@@ -58,13 +58,16 @@ def encode(frame: Frame) -> bytes:
     """Return the bytes of a frame, a multiple of 8 long."""
     index: list[Any] = []
     pieces: list[bytes] = []
-    for name, column in frame.columns.items():
+    columns = dict(frame.columns)
+    for kind, names in frame.names.items():
+        columns |= text_columns(f"{NAMES}{kind}", names)
+    for name, column in columns.items():
         raw = np.ascontiguousarray(column).tobytes()
         index.append([name, column.dtype.str, list(column.shape)])
         pieces += [raw, bytes(-len(raw) % 8)]
-    head = _encode([frame.words, frame.names, frame.contracts, index])
-    head += bytes(-(len(head) + 4) % 8)
-    body = b"".join([struct.pack("<I", len(head)), head, *pieces])
+    head = _encode([frame.words, list(frame.names), frame.contracts, index])
+    padding = bytes(-(len(head) + 4) % 8)
+    body = b"".join([struct.pack("<I", len(head)), head, padding, *pieces])
     packed = HEAD.pack(
         MAGIC,
         VERSION,
@@ -97,13 +100,15 @@ def read(content: memoryview, start: int) -> Found | None:
     if zlib.crc32(body) != crc:
         return None
     (size,) = struct.unpack_from("<I", body)
-    words, names, contracts, index = _decode(bytes(body[4 : 4 + size]).rstrip(b"\0") or b"")
+    words, kinds, contracts, index = _decode(body[4 : 4 + size])
     columns: dict[str, Column] = {}
-    at = 4 + size
+    at = 4 + size + -(4 + size) % 8
     for name, dtype, shape in index:
         column = np.frombuffer(body, dtype, int(np.prod(shape)), at).reshape(shape)
         columns[name] = column
         at += column.nbytes + -column.nbytes % 8
+    names = {kind: column_texts(columns, f"{NAMES}{kind}") for kind in kinds}
+    columns = {name: c for name, c in columns.items() if not name.startswith(NAMES)}
     frame = Frame(epoch, first, count, witness, ingest_time, words, names, contracts, columns)
     end = body_at + length
     return Found(start, end + -end % 8, frame)

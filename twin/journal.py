@@ -13,6 +13,10 @@ class Journal(Protocol):
     def epoch(self) -> int:
         """The number of the writer that holds this journal."""
 
+    @property
+    def next(self) -> int:
+        """The offset of the next event, once claimed."""
+
     def claim(self) -> None:
         """Announce the epoch for all to see, then seal what older ones wrote. Or Fenced."""
 
@@ -32,6 +36,9 @@ class Journal(Protocol):
     @property
     def took_s(self) -> Sequence[float]:
         """How long the latest appends took, sync included."""
+
+    def witness(self, offset: int) -> None:
+        """Note, cheaply, that everything before `offset` was acknowledged. Never raises."""
 
     def fenced(self) -> bool:
         """Say whether a newer epoch has been announced."""

@@ -143,6 +143,98 @@ def find_names(
             at = (at + np.uint64(1)) & mask
 
 
+@_jit
+def first_same(slots: I32, hashes: U64, out: I32) -> None:
+    """Put into `out` the first position of each hash (n, 2); `slots` are EMPTY, over 2n of them."""
+    mask = np.uint64(slots.size - 1)
+    for i in range(hashes.shape[0]):
+        at = hashes[i, 0] & mask
+        while True:
+            entry = slots[at]
+            if entry < 0:
+                slots[at] = i
+                out[i] = i
+                break
+            if hashes[entry, 0] == hashes[i, 0] and hashes[entry, 1] == hashes[i, 1]:
+                out[i] = entry
+                break
+            at = (at + np.uint64(1)) & mask
+
+
+@_jit
+def number_rows(slots: I32, rows: I64, out: I32) -> int:
+    """Number the distinct rows as they come, into `out`; return how many there are."""
+    mask = np.uint64(slots.size - 1)
+    met = np.empty(rows.size, np.int64)
+    count = 0
+    for i in range(rows.size):
+        at = (np.uint64(rows[i]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
+        while True:
+            entry = slots[at]
+            if entry < 0:
+                slots[at] = count
+                met[count] = rows[i]
+                out[i] = count
+                count += 1
+                break
+            if met[entry] == rows[i]:
+                out[i] = entry
+                break
+            at = (at + np.uint64(1)) & mask
+    return count
+
+
+@_jit
+def decide_latest(
+    number: I32, new: I64, new_tie: U64, held: I64, held_tie: U64, winner: I32, applied: Any
+) -> None:
+    """Let events compete in order of arrival, each with what holds its row when it comes.
+
+    `new`, `held` (n, 3): value, event_time, source rank; then the tie decides. `winner`: per row
+    number the last event that won, -1 if none did.
+    """
+    for i in range(number.size):
+        w = winner[number[i]]
+        if w < 0:
+            a, b, c, t = held[i, 0], held[i, 1], held[i, 2], held_tie[i]
+        else:
+            a, b, c, t = new[w, 0], new[w, 1], new[w, 2], new_tie[w]
+        if new[i, 0] != a:
+            won = new[i, 0] > a
+        elif new[i, 1] != b:
+            won = new[i, 1] > b
+        elif new[i, 2] != c:
+            won = new[i, 2] > c
+        else:
+            won = new_tie[i] > t
+        if won:
+            winner[number[i]] = i
+            applied[i] = True
+
+
+@_jit
+def gather_texts(offsets: I64, content: U8, at: I64, out_offsets: I64, out: U8) -> None:
+    """Copy the texts at `at` into `out`; `out_offsets` says where each goes."""
+    for i in range(at.size):
+        start = offsets[at[i]]
+        base = out_offsets[i]
+        for j in range(out_offsets[i + 1] - base):
+            out[base + j] = content[start + j]
+
+
+@_jit
+def well_formed(offsets: I64, content: U8, first: Any, inner: Any, longest: int, good: Any) -> None:
+    """Say of each text whether it has 1 to `longest` allowed bytes."""
+    for i in range(offsets.size - 1):
+        start, end = offsets[i], offsets[i + 1]
+        fine = start < end and end - start <= longest and first[content[start]]
+        j = start + 1
+        while fine and j < end:
+            fine = inner[content[j]]
+            j += 1
+        good[i] = fine
+
+
 def warm() -> None:
     """Compile, or load from the cache, every kernel."""
     offsets, content = np.array([0, 1], np.int64), np.zeros(1, np.uint8)
@@ -154,3 +246,16 @@ def warm() -> None:
     find_ids(slots, column, column, out, found)
     place_ids(slots, column, 0, 1)
     find_names(slots, column, offsets, content, out, offsets, content, found)
+    first_same(slots.copy(), out, found)
+    rows, three = np.zeros(1, np.int64), np.zeros((1, 3), np.int64)
+    number_rows(np.full(4, EMPTY), rows, found)
+    allowed, said = np.ones(256, np.bool_), np.zeros(1, np.bool_)
+    decide_latest(found, three, column, three, column, found.copy(), said)
+    gather_texts(offsets, content, rows, offsets, content.copy())
+    well_formed(offsets, content, allowed, allowed, 128, said)
+
+
+def room(n: int) -> I32:
+    """Return an empty open-addressed table for `n` entries."""
+    slots: I32 = np.full(1 << max(3, (2 * n).bit_length()), EMPTY)
+    return slots

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kernels import EMPTY, find_names, place_ids
+from twin.kernels import EMPTY, find_names, first_same, place_ids, room
 from twin.texts import Texts, hashes, texts
 
 
@@ -49,14 +49,12 @@ class Keys:
         strange = np.flatnonzero(row < 0)
         if not strange.size:
             return Located(row, texts([]))
-        met: dict[str, int] = {}
-        first: list[int] = []
-        for i, name in zip(strange.tolist(), names.take(strange).list(), strict=True):
-            if name not in met:
-                met[name] = self.size + len(met)
-                first.append(i)
-            row[i] = met[name]
-        return Located(row, names.take(np.array(first, np.int64)))
+        same = np.empty(strange.size, np.int32)
+        first_same(room(strange.size), hashes(names.take(strange)), same)
+        is_first = same == np.arange(same.size)
+        number = np.cumsum(is_first) - 1  # how many were met before each first one
+        row[strange] = self.size + number[same]
+        return Located(row, names.take(strange[is_first]))
 
     def add(self, names: Texts) -> None:
         """Give the next rows to `names`, none of which is known."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.chunks import Table
+from twin.kernels import decide_latest, number_rows, room
 from twin.kinds import ABSENT, Group, Kind, Merge
 
 Column = NDArray[Any]
@@ -47,7 +48,7 @@ class Facts(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """The winners of one group, rows ascending and each once; and which events changed it."""
+    """The winners of one group, each row once; and which events changed it, in their order."""
 
     group: Group
     winners: Facts
@@ -63,25 +64,24 @@ def blanks(kind: Kind) -> dict[str, np.generic]:
     return columns
 
 
+def blocks(kind: Kind) -> dict[str, str]:
+    """Return for each column of a kind's table the block it belongs to: its group."""
+    of = {HEAD: HEAD, TENANT: HEAD}
+    for group in kind.groups:
+        of |= dict.fromkeys((field.name for field in group.fields), group.name)
+        of |= {f"{group.name}.{name}": group.name for name in PROVENANCE}
+    return of
+
+
 def decide(table: Table, group: Group, facts: Facts, ranks: Column) -> Decision:
     """Return what `facts` do to `group`, without changing it. `ranks`: rank of each source code."""
-    held = _held(table, group, facts.row, ranks)
-    keys = _keys(group, facts)
-    beats = _later(keys, held)
-    order = np.lexsort((*reversed(keys), facts.row))
-    row = facts.row[order]
-    ends = np.ones(row.size, np.bool_)
-    ends[:-1] = row[1:] != row[:-1]
-    winners = facts.take(order[ends & beats[order]])
-
-    # An event changed the state if it beat both the state and every earlier one of its twin.
-    standing = np.empty(row.size, np.int64)
-    standing[order] = np.arange(row.size)
-    arrival = np.argsort(facts.row, kind="stable")
-    record = np.maximum.accumulate(standing[arrival]) == standing[arrival]
-    applied = np.zeros(row.size, np.bool_)
-    applied[arrival] = record & beats[arrival]
-    return Decision(group, winners, applied)
+    n = facts.row.size
+    number = np.empty(n, np.int32)
+    rows = number_rows(room(n), facts.row, number)
+    held, held_tie = _held(table, group, facts.row, ranks)
+    winner, applied = np.full(rows, -1, np.int32), np.zeros(n, np.bool_)
+    decide_latest(number, _keys(group, facts), facts.tie, held, held_tie, winner, applied)
+    return Decision(group, facts.take(np.sort(winner[winner >= 0])), applied)
 
 
 def commit(table: Table, decision: Decision) -> None:
@@ -89,28 +89,28 @@ def commit(table: Table, decision: Decision) -> None:
     group, won = decision.group, decision.winners
     if not won.row.size:
         return
-    for name, column in won.values.items():
-        table.put(name, won.row, column)
-    for name in PROVENANCE:
-        table.put(f"{group.name}.{name}", won.row, getattr(won, name))
+    provenance = {f"{group.name}.{name}": getattr(won, name) for name in PROVENANCE}
+    table.puts({**won.values, **provenance}, won.row)
 
 
-def _held(table: Table, group: Group, row: Column, ranks: Column) -> tuple[Column, ...]:
-    held = {name: table.take(f"{group.name}.{name}", row) for name in ("as_of", "tie", "source")}
-    rank = np.where(held["source"] >= 0, ranks[held["source"]], -1)
-    key = (held["as_of"], rank, held["tie"])
-    return (table.take(group.fields[0].name, row), *key) if group.merge is Merge.MAX else key
+def _held(
+    table: Table, group: Group, row: Column, ranks: Column
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return what holds each row: (value, event_time, rank) and the tie."""
+    names = {name: f"{group.name}.{name}" for name in ("as_of", "tie", "source")}
+    held = table.takes(names | {"value": group.fields[0].name}, row)
+    key = np.empty((row.size, 3), np.int64)
+    key[:, 0] = held["value"] if group.merge is Merge.MAX else 0
+    key[:, 1] = held["as_of"]
+    key[:, 2] = -1
+    known = held["source"] >= 0
+    key[known, 2] = ranks[held["source"][known]]
+    return key, held["tie"]
 
 
-def _keys(group: Group, facts: Facts) -> tuple[Column, ...]:
-    key = (facts.as_of, facts.rank, facts.tie)
-    return (facts.values[group.fields[0].name], *key) if group.merge is Merge.MAX else key
-
-
-def _later(new: tuple[Column, ...], old: tuple[Column, ...]) -> NDArray[np.bool_]:
-    beats = np.zeros(new[0].size, np.bool_)
-    tied = ~beats
-    for mine, theirs in zip(new, old, strict=True):
-        beats |= tied & (mine > theirs)
-        tied &= mine == theirs
-    return beats
+def _keys(group: Group, facts: Facts) -> NDArray[np.int64]:
+    key = np.empty((facts.row.size, 3), np.int64)
+    key[:, 0] = facts.values[group.fields[0].name] if group.merge is Merge.MAX else 0
+    key[:, 1] = facts.as_of
+    key[:, 2] = facts.rank
+    return key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,13 +31,11 @@ def receipts(plan: Plan, decided: NDArray[Any]) -> list[Receipt]:
         end = start + kept.size
         answers.append(_receipt(admitted, kept, plan.frame.first + start, decided[start:end]))
         start = end
+    offsets = np.concatenate([answer.offset for answer in answers])
+    for admitted, answer in zip(plan.admitted, answers, strict=True):
+        repeat = admitted.twin >= 0
+        answer.offset[repeat] = offsets[admitted.twin[repeat]]
     return answers
-
-
-def unjournaled(admitted: Sequence[Admitted]) -> list[Receipt]:
-    """Answer for messages none of whose events had to be journaled."""
-    none = np.empty(0, np.int64)
-    return [_receipt(one, none, 0, np.empty(0, np.int8)) for one in admitted]
 
 
 def _receipt(admitted: Admitted, kept: Any, first: int, decided: NDArray[Any]) -> Receipt:
@@ -47,8 +44,6 @@ def _receipt(admitted: Admitted, kept: Any, first: int, decided: NDArray[Any]) -
     outcome[kept] = decided
     offset[kept] = np.arange(first, first + kept.size)
     known = admitted.known
-    before = (outcome == Outcome.DUPLICATE) & (known.entry != UNSEEN) & (admitted.twin < 0)
+    before = (outcome == Outcome.DUPLICATE) & (known.entry != UNSEEN)
     offset[before] = known.offset[before]
-    inside = np.flatnonzero(admitted.twin >= 0)
-    offset[inside] = offset[admitted.twin[inside]]
     return Receipt(outcome, reason, offset)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kernels import siphash
+from twin.kernels import gather_texts, siphash
 
 
 class Texts(NamedTuple):
@@ -24,11 +24,11 @@ class Texts(NamedTuple):
 
     def take(self, at: NDArray[np.int64]) -> Texts:
         """Return the texts at these positions."""
-        starts = self.offsets[at]
-        lengths = self.offsets[at + 1] - starts
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        where = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return Texts(offsets, self.content[where])
+        offsets = np.zeros(at.size + 1, np.int64)
+        np.cumsum(self.offsets[at + 1] - self.offsets[at], out=offsets[1:])
+        content = np.empty(offsets[-1], np.uint8)
+        gather_texts(self.offsets, self.content, at, offsets, content)
+        return Texts(offsets, content)
 
     def list(self) -> list[str]:
         raw, ends = self.content.tobytes(), self.offsets.tolist()

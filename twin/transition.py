@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin import level, merge
-from twin.admission import Admitted, Rule, admit
+from twin.admission import Admitted, Rule, admit, repeats
 from twin.chain import Read, walk
 from twin.chunks import Table, TableSnapshot
 from twin.columns import Message, Part, gather, group_values, kept_columns, of_kind
@@ -46,7 +46,7 @@ class KindState:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.table = Table(merge.blanks(kind))
+        self.table = Table(merge.blanks(kind), merge.blocks(kind))
         self.keys = Keys()
         self.levels: dict[int, level.Level] = {}
 
@@ -80,11 +80,11 @@ class State:
         """Return what to journal of `messages`, without changing anything."""
         now = max(now_us, self.now)  # the journal's clock never goes back, whatever NTP does
         draft = Draft(self.lexicon)
-        admitted, kept, parts = [], [], []
-        for message in messages:
-            one = admit(message.offered, message.tenant, self.seen, self.rule, now)
+        admitted = [admit(m.offered, m.tenant, self.seen, self.rule, now) for m in messages]
+        repeats(admitted)
+        kept, parts = [], []
+        for message, one in zip(messages, admitted, strict=True):
             at = np.flatnonzero((one.outcome == Outcome.APPLIED) | (one.outcome == Outcome.PARKED))
-            admitted.append(one)
             kept.append(at)
             parts.append(kept_columns(message, one, at, draft))
         frame = self._frame(parts, draft, epoch, now)
@@ -100,11 +100,8 @@ class State:
         self.lexicon.extend(frame.words)
         for kind, names in frame.names.items():
             held = self.kinds[kind]
-            held.keys.add(texts(names))
+            held.keys.add(names)
             held.table.grow(held.keys.size)
-            tenants = [self.lexicon.code(name.partition("/")[0]) for name in names]
-            rows = np.arange(held.keys.size - len(names), held.keys.size)
-            held.table.put(TENANT, rows, np.array(tenants, np.int32))
         reason = columns["reason"]
         stands = reason == Reason.NONE
         outcome = np.where(stands, Outcome.SUPERSEDED, Outcome.PARKED).astype(np.int8)
@@ -116,7 +113,8 @@ class State:
                 outcome[at[self._apply(held, frame, at)]] = Outcome.APPLIED
             if mine.any():
                 row = columns["row"][mine].astype(np.int64)
-                held.table.put(HEAD, row, frame.first + np.flatnonzero(mine))
+                newest = {HEAD: frame.first + np.flatnonzero(mine), TENANT: columns["tenant"][mine]}
+                held.table.puts(newest, row)
         offset = np.arange(frame.first, frame.first + frame.size)
         self.seen.add(columns["hash"], columns["content"], offset, outcome, reason)
         if "does" in columns:
@@ -153,7 +151,7 @@ class State:
         subject = join([part.name for part in parts]) if parts else texts([])
         stands = columns["reason"] == Reason.NONE
         kinds = np.array([list(KINDS).index(c.kind) for c in CONTRACTS] + [-1])
-        names: dict[str, list[str]] = {}
+        names: dict[str, Texts] = {}
         for number, (name, held) in enumerate((n, self.kinds.get(n)) for n in KINDS):
             if held is None:
                 continue
@@ -163,7 +161,7 @@ class State:
             located = held.keys.locate(subject.take(at))
             row[at] = located.row
             if located.new.size:
-                names[name] = located.new.list()
+                names[name] = located.new
             prev[at] = _chain(held.table, located.row, self.next + at)
         columns |= {"row": row, "prev": prev}
         return Frame(

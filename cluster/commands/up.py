@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ def command(folder: Path | None, demo: bool, speed: float | None, foreground: bo
     home = Path(config.folder)
     if lock.owner(home):
         raise lock.already(home)
+    for number in (signal.SIGINT, signal.SIGTERM):  # whoever ends the start ends what it started
+        signal.signal(number, signal.default_int_handler)
     began = time.monotonic()
     host = _spawn(home, demo=demo, speed=speed)
     try:

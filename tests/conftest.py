@@ -1,0 +1,70 @@
+"""What every test may use: hypothesis with printed seeds, and the one Ray of a run."""
+
+import os
+import random
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Read when Ray is first imported, so set before any test module is.
+RAY_HOME = Path(tempfile.gettempdir()) / f"twt-{secrets.token_hex(3)}"  # short: sockets lie in it
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(RAY_HOME / "ray_token"))
+os.environ.setdefault("RAY_TMPDIR", str(RAY_HOME))
+
+settings.register_profile("quick", max_examples=50, deadline=None, print_blob=True)
+settings.register_profile("slow", max_examples=2000, deadline=None, print_blob=True)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--seed", type=int, default=None, help="of the random histories; printed")
+
+
+def pytest_configure(config):
+    settings.load_profile("quick")
+    if config.option.seed is None:
+        config.option.seed = secrets.randbelow(2**32)
+
+
+def pytest_report_header(config):
+    return f"random histories: --seed {config.option.seed}"
+
+
+@pytest.fixture
+def seed(request):
+    """Return the seed of this run, which the header names."""
+    return request.config.option.seed
+
+
+@pytest.fixture
+def rng(seed):
+    """Return random numbers that `--seed` gives again."""
+    return random.Random(seed)
+
+
+@pytest.fixture(scope="session")
+def ray_session():
+    """Start the one Ray of this test run, on loopback, with a token and a folder of its own."""
+    import ray
+
+    RAY_HOME.mkdir(mode=0o700)
+    token = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    ray.init(
+        address="local",
+        namespace="twin",
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        _temp_dir=str(RAY_HOME),
+    )
+    yield ray
+    ray.shutdown()
+    shutil.rmtree(RAY_HOME, ignore_errors=True)
