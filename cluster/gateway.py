@@ -1,6 +1,6 @@
 """A gateway process: `python -m cluster.gateway --folder F --region R --grpc-port P --http-port Q`.
 
-It gets its clock, its notes and its models here, and ends by itself when its host is gone.
+It gets its clock, its notes and its models here; whoever started it ends it.
 """
 
 from __future__ import annotations
@@ -35,20 +35,27 @@ def main(argv: list[str] | None = None) -> int:
     folder: Path = given.folder.resolve()
     clock = Clock(folder)
 
+    config = msgspec.json.decode((folder / "config.json").read_bytes(), type=Config)
+
     def about() -> pb.StatusReply:
+        said = notes(folder)
+        waiting = config.serve and said.get("serve") != "ready"  # the lane table answers meanwhile
         return pb.StatusReply(
-            clock=clock.mode, speed=clock.speed, notes=notes(folder), version=version("supply-twin")
+            mode=pb.DEGRADED if waiting else pb.NORMAL,
+            clock=clock.mode,
+            speed=clock.speed,
+            notes=said,
+            version=version("supply-twin"),
         )
 
-    predict = predictions(folder, given.region, given.grpc_port, clock)
+    predict = predictions(folder, config, given.region, given.grpc_port, clock)
     ports = (given.grpc_port, given.http_port)
     asyncio.run(run(folder, given.region, *ports, clock.now_us, about, predict))
     return 0
 
 
-def predictions(folder: Path, region: str, grpc_port: int, clock: Clock) -> Predict:
+def predictions(folder: Path, config: Config, region: str, grpc_port: int, clock: Clock) -> Predict:
     """Return what answers predictions: this region's replicas, or the rule while they are away."""
-    config = msgspec.json.decode((folder / "config.json").read_bytes(), type=Config)
     twin = Client(f"127.0.0.1:{grpc_port}", minter(folder, "gateway", ["read"]), timeout_s=5.0)
     rule = Inference(region, twin, Shelf(folder / "models"), clock.now_us, by_rule=AWAY)
     url = f"http://127.0.0.1:{config.serve_port}/{region}" if config.serve else ""

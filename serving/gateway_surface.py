@@ -7,8 +7,7 @@ shard does not answer, the answer says which one is missing and that the mode is
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,16 @@ import grpc
 import msgspec
 import numpy as np
 
-from serving import faults, grpc_server, measures
-from serving.access import Identity, mint
+from serving import faults, measures
+from serving.access import Identity
 from serving.arrow_split import split_arrow
-from serving.routes import SHARD_OF, Route, Routes
+from serving.routes import SHARD_OF
 from serving.shard_server import LIMIT, MOST, faulty
+from serving.shards import Shards
 from serving.wire import twin_pb2 as pb
-from serving.wire import twin_pb2_grpc as rpc
 from twin.errors import (
     AmbiguousKey,
     BadRequest,
-    Fenced,
-    NotOwner,
-    Recovering,
-    Retryable,
     TwinError,
     Unavailable,
     UnknownKey,
@@ -39,11 +34,7 @@ from twin.kinds import KINDS
 from twin.outcomes import Outcome
 from twin.texts import texts
 
-PATIENCE_S = 8.0  # for a shard that is being taken over; then the caller decides
-ATTEMPT_S = 5.0  # for one answer of one shard
-VERIFY_S = 100.0  # for a shard to rebuild its state from its journal
 WINDOW = 16  # batches of one stream under way at once
-SPEAK_S = 600  # how long a token on somebody's behalf is used
 
 
 class GatewaySurface:
@@ -57,14 +48,10 @@ class GatewaySurface:
         about: Callable[[], pb.StatusReply],
     ) -> None:
         self.region = region
-        self._folder = folder
         self._clock = clock
         self._about = about
-        self._routes = Routes(folder)
-        self._channels: dict[str, Any] = {}
-        self._stubs: dict[str, Any] = {}
-        self._tokens: dict[Identity, tuple[str, float]] = {}
-        self._epochs: dict[str, int] = {}
+        self._shards = Shards(folder)
+        self._routes = self._shards.routes
 
     async def ingest(
         self, requests: AsyncIterator[pb.IngestRequest], who: Identity
@@ -92,7 +79,8 @@ class GatewaySurface:
         asked.CopyFrom(request)
         asked.kind = kind
         answers = await asyncio.gather(
-            *(self._ask(owner, "Get", asked, who) for owner in owners), return_exceptions=True
+            *(self._shards.ask(owner, "Get", asked, who) for owner in owners),
+            return_exceptions=True,
         )
         found = [a for a in answers if isinstance(a, pb.GetReply)]
         if len(found) > 1:
@@ -135,8 +123,8 @@ class GatewaySurface:
         asked.order = ""
         del asked.measures[:]
         asked.measures.extend(measures.parts(request.measures))
-        routes = self._known(request.kind, request.region)
-        answers, missing = await self._all(routes, "Aggregate", asked, who)
+        routes = self._shards.known(request.kind, request.region)
+        answers, missing = await self._shards.all(routes, "Aggregate", asked, who)
         groups = measures.merge(request, [answer.groups for answer in answers])
         limit = request.limit or LIMIT
         oldest = min((a.oldest_as_of for a in answers if a.oldest_as_of), default=0)
@@ -156,10 +144,10 @@ class GatewaySurface:
             route = self._routes.all().get(name)
             if route is None:
                 raise BadRequest(f"no shard is called {name!r}; a receipt reads shipment/east/0/57")
-            reply: pb.ReceiptsReply = await self._ask(route, "Receipts", request, who)
+            reply: pb.ReceiptsReply = await self._shards.ask(route, "Receipts", request, who)
             return reply
         routes = list(self._routes.all().values())
-        answers, missing = await self._all(routes, "Receipts", request, who)
+        answers, missing = await self._shards.all(routes, "Receipts", request, who)
         if missing:
             raise Unavailable(f"{', '.join(missing)} did not answer; ask again", 0.5)
         best = []
@@ -171,7 +159,9 @@ class GatewaySurface:
 
     async def quarantine(self, request: pb.QuarantineRequest, who: Identity) -> pb.QuarantineReply:
         request.limit = request.limit or LIMIT
-        answers, _ = await self._all(list(self._routes.all().values()), "Quarantine", request, who)
+        answers, _ = await self._shards.all(
+            list(self._routes.all().values()), "Quarantine", request, who
+        )
         parked = [receipt for answer in answers for receipt in answer.parked]
         parked.sort(key=lambda receipt: -receipt.ingest_time)
         shown = parked[: request.limit]
@@ -189,7 +179,7 @@ class GatewaySurface:
         reply.now = self._clock()
         routes = self._routes.all()
         answers = await asyncio.gather(
-            *(self._status(route, request, who) for route in routes.values())
+            *(self._shards.status(route, request, who) for route in routes.values())
         )
         reply.shards.extend(answers)
         if any(shard.state != "serving" for shard in answers) or not answers:
@@ -200,17 +190,18 @@ class GatewaySurface:
         self, request: pb.ColumnsRequest, who: Identity
     ) -> AsyncIterator[pb.ColumnsReply]:
         request.kind = self._kind(request.kind)
-        for route in self._known(request.kind, request.region):
-            stub = self._stub(route)
+        for route in self._shards.known(request.kind, request.region):
+            stub = self._shards.stub(route)
             try:
-                async for piece in stub.Columns(request, metadata=self._speak(who), timeout=60):
+                async for piece in stub.Columns(
+                    request, metadata=self._shards.speak(who), timeout=60
+                ):
                     yield piece
             except grpc.aio.AioRpcError as e:
                 raise faults.from_grpc(e) from e
 
     async def close(self) -> None:
-        for channel in self._channels.values():
-            await channel.close()
+        await self._shards.close()
 
     async def _offer(self, request: pb.IngestRequest, who: Identity) -> pb.IngestReply:
         reply = pb.IngestReply(batch=request.batch)
@@ -253,7 +244,9 @@ class GatewaySurface:
         outcome, reason = np.full(n, Outcome.REJECTED, np.uint8), np.zeros(n, np.uint8)
         offset, shard = np.full(n, -1, "<i8"), np.full(n, 255, np.uint8)
         names = list(parts)
-        answers = await asyncio.gather(*(self._hand(name, parts[name][1], who) for name in names))
+        answers = await asyncio.gather(
+            *(self._shards.hand(name, parts[name][1], who) for name in names)
+        )
         for number, (name, answer) in enumerate(zip(names, answers, strict=True)):
             at = parts[name][0]
             outcome[at] = np.frombuffer(answer.outcomes, np.uint8)
@@ -265,75 +258,12 @@ class GatewaySurface:
         reply.outcomes, reply.reasons = outcome.tobytes(), reason.tobytes()
         reply.offsets, reply.shards = offset.tobytes(), shard.tobytes()
 
-    async def _hand(self, name: str, request: pb.IngestRequest, who: Identity) -> pb.IngestReply:
-        """Give a batch to a shard, again to its successor if need be: dedup makes that safe."""
-
-        async def one(route: Route) -> pb.IngestReply:
-            async def only() -> AsyncIterator[pb.IngestRequest]:
-                yield request
-
-            call = self._stub(route).Ingest(only(), metadata=self._speak(who), timeout=PATIENCE_S)
-            async for reply in call:
-                if reply.HasField("fault"):
-                    fault = reply.fault
-                    raise faults.error(fault.code, fault.message, fault.retry_after_s)
-                return reply
-            raise Unavailable(f"{name} closed the stream without an answer", 0.2)
-
-        return await self._patiently(name, one)
-
-    async def _ask(self, route: Route, method: str, request: Any, who: Identity) -> Any:
-        async def one(current: Route) -> Any:
-            call = getattr(self._stub(current), method)
-            reply = await call(request, metadata=self._speak(who), timeout=ATTEMPT_S)
-            return reply
-
-        return await self._patiently(route.name, one)
-
-    async def _patiently(self, name: str, attempt: Callable[[Route], Awaitable[Any]]) -> Any:
-        """Ask whoever writes a shard, and its successor while a takeover is under way."""
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            route = self._routes.all()[name]
-            wait = 0.05
-            error: TwinError
-            if route.state == "quarantined":
-                raise BadRequest(f"{name} is quarantined: {route.note}", "JOURNAL_CORRUPT")
-            if not route.address:
-                error = Recovering(f"{name} is recovering; ask again", 0.3)
-            else:
-                try:
-                    return await attempt(route)
-                except grpc.aio.AioRpcError as e:
-                    error = faults.from_grpc(e)
-                except TwinError as e:
-                    error = e
-            again = isinstance(error, Unavailable | Recovering | Fenced | NotOwner)
-            if not again or time.monotonic() + wait > until:
-                raise error
-            await asyncio.sleep(wait)
-
-    async def _all(
-        self, routes: Sequence[Route], method: str, request: Any, who: Identity
-    ) -> tuple[list[Any], list[str]]:
-        """Return the answers of all shards that gave one, and the names of the others."""
-        answers = await asyncio.gather(
-            *(self._ask(route, method, request, who) for route in routes), return_exceptions=True
-        )
-        missing = []
-        for route, answer in zip(routes, answers, strict=True):
-            if isinstance(answer, Retryable):
-                missing.append(route.name)
-            elif isinstance(answer, BaseException):
-                raise answer
-        if routes and len(missing) == len(routes):
-            raise Unavailable(f"none of {', '.join(missing)} answers; ask again", 0.5)
-        return [a for a in answers if not isinstance(a, BaseException)], missing
-
     async def _gather(
         self, method: str, request: Any, kind: str, region: str, who: Identity
     ) -> pb.SearchReply:
-        answers, missing = await self._all(self._known(kind, region), method, request, who)
+        answers, missing = await self._shards.all(
+            self._shards.known(kind, region), method, request, who
+        )
         twins = [twin for answer in answers for twin in answer.twins]
         return pb.SearchReply(
             twins=twins,
@@ -344,62 +274,11 @@ class GatewaySurface:
             missing=missing,
         )
 
-    async def _status(
-        self, route: Route, request: pb.StatusRequest, who: Identity
-    ) -> pb.ShardStatus:
-        region, kind = route.region, route.name.partition("/")[0]
-        away = pb.ShardStatus(
-            name=route.name, region=region, kind=kind, epoch=route.epoch, state=route.state
-        )
-        if not route.address or route.state != "serving":
-            return away
-        try:
-            wait = VERIFY_S if request.verify or request.digests else ATTEMPT_S
-            call = self._stub(route).Status(request, metadata=self._speak(who), timeout=wait)
-            reply = await call
-        except grpc.aio.AioRpcError:
-            away.state = "away"
-            return away
-        return reply.shards[0]
-
-    def _known(self, kind: str, region: str) -> list[Route]:
-        routes = self._routes.of_kind(kind, region)
-        if not routes:
-            if region and region not in self._routes.regions():
-                known = ", ".join(self._routes.regions())
-                raise BadRequest(f"there is no region {region}; there are {known}")
-            raise Unavailable("no shard is known yet; ask again", 0.5)
-        return routes
-
     def _kind(self, name: str) -> str:
         name = name or "shipment"
         if name not in KINDS or name not in SHARD_OF:
             raise BadRequest(f"no kind is called {name}; there are {', '.join(KINDS)}")
         return name
-
-    def _stub(self, route: Route) -> Any:
-        if route.address not in self._stubs:
-            channel = grpc.aio.insecure_channel(route.address, options=grpc_server.OPTIONS)
-            self._channels[route.address] = channel
-            self._stubs[route.address] = rpc.TwinStub(channel)
-        return self._stubs[route.address]
-
-    def _speak(self, who: Identity) -> list[tuple[str, str]]:
-        """Return metadata that carries who asks to a shard of any region."""
-        plain = who._replace(expires=0)
-        token, until = self._tokens.get(plain, ("", 0.0))
-        if time.monotonic() > until:
-            if len(self._tokens) > 256:
-                self._tokens.clear()
-            token = mint(
-                self._folder / "key",
-                name=who.name,
-                scopes=sorted(who.scopes),
-                tenant=who.tenant,
-                ttl_s=SPEAK_S + 120,
-            )
-            self._tokens[plain] = (token, time.monotonic() + SPEAK_S)
-        return [("authorization", f"Bearer {token}")]
 
 
 def _rank(twin: pb.TwinState, name: str) -> Any:

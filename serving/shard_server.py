@@ -19,15 +19,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from actors.shard import Row, Shard
+from actors.shard import Shard
 from serving import encode, grpc_server, history, measures
 from serving.access import Identity, Verifier
 from serving.arrow import encode as arrow_stream
+from serving.cells import fill
+from serving.load import Load, resident_bytes
 from serving.wire import twin_pb2 as pb
 from twin.columns import Message
-from twin.errors import BadRequest, Denied, Fatal, Malformed, Overloaded, Stale, TwinError
+from twin.errors import BadRequest, Denied, Fatal, Malformed, Overloaded, TwinError
 from twin.events import decode_arrow, decode_rows
-from twin.kinds import ABSENT, KINDS, Dtype, Kind, Milestone
+from twin.kinds import KINDS, Kind
 from twin.query import View, check_field, ordered
 from twin.receipts import Receipt
 
@@ -36,7 +38,6 @@ QUEUE = 256  # batches that may wait: at 4 MiB each no more than a shard's own s
 TOGETHER = 64  # batches in one commit
 WITNESS_S = 0.05  # how long a shard may be idle before it notes what was acknowledged
 PIECE = 1 << 20  # bytes of a column stream in one message
-WINDOW_S = 10.0  # over which rates are measured
 LIMIT, MOST = 20, 10_000
 RETRY_AFTER_S = 0.2
 
@@ -44,34 +45,6 @@ RETRY_AFTER_S = 0.2
 class Waiting(NamedTuple):
     message: Message
     answer: asyncio.Future[Receipt]
-
-
-class Load:
-    """What the writer did in the last seconds: events, and the share of time it was busy."""
-
-    def __init__(self) -> None:
-        self.events_per_s = 0.0
-        self.busy = 0.0
-        self._since = time.monotonic()
-        self._events = 0
-        self._busy_s = 0.0
-
-    def add(self, events: int, busy_s: float) -> None:
-        self._events += events
-        self._busy_s += busy_s
-
-    def roll(self) -> None:
-        """Close a window when it is over."""
-        passed = time.monotonic() - self._since
-        if passed < WINDOW_S / 5:
-            return
-        self.events_per_s, self.busy = self._events / passed, self._busy_s / passed
-        self._events, self._busy_s, self._since = 0, 0.0, time.monotonic()
-
-    @property
-    def headroom(self) -> float:
-        """Return how many times the present load could be taken; 1,000 stands for idle."""
-        return min(1000.0, 1.0 / self.busy) if self.busy > 0.001 else 1000.0
 
 
 class ShardSurface:
@@ -142,7 +115,7 @@ class ShardSurface:
         twin.key = f"{who.tenant}/{kind.name}/{self.shard.rule.region}/{request.id}"
         twin.id, twin.region = request.id, self.shard.rule.region
         twin.shard, twin.offset, twin.epoch = self.shard.name, row.offset, self.shard.epoch
-        self._fill(reply, kind, row, request)
+        fill(reply, kind, row, request, self.shard.word)
         return reply
 
     async def batch_get(self, request: pb.BatchGetRequest, who: Identity) -> pb.SearchReply:
@@ -317,48 +290,6 @@ class ShardSurface:
             raise BadRequest(f"{self.shard.name} holds no {name}; ask a gateway")
         return KINDS[name]
 
-    def _fill(self, reply: pb.GetReply, kind: Kind, row: Row, request: pb.GetRequest) -> None:
-        cells = row.cells
-        for group in kind.groups:
-            as_of = int(cells[f"{group.name}.as_of"])
-            if as_of == ABSENT:
-                continue
-            age_ms = max(0, (reply.now - as_of) // 1000)
-            confidence = float(cells[f"{group.name}.confidence"])
-            names = [f.name for f in group.fields]
-            if request.max_age_s and age_ms > request.max_age_s * 1000:
-                raise Stale(f"{names[0]} is {age_ms / 1000:g} s old; allow more, or wait", 1.0)
-            if confidence < request.min_confidence:
-                reply.withheld.extend(names)
-                continue
-            for field in group.fields:
-                self._put(reply, field.name, field.dtype, cells[field.name])
-                if field.name in reply.twin.values:
-                    value = reply.twin.values[field.name]
-                    value.as_of, value.age_ms, value.unit = as_of, age_ms, field.unit
-                    value.confidence = round(confidence, 6)
-                    value.source = str(cells[f"{group.name}.source"])
-                    value.offset = int(cells[f"{group.name}.offset"])
-                    value.state = "stale" if age_ms > group.sla_s * 1000 else "live"
-
-    def _put(self, reply: pb.GetReply, name: str, dtype: Dtype, cell: Any) -> None:
-        values = reply.twin.values
-        if dtype is Dtype.NUMBER:
-            if cell == cell:  # noqa: PLR0124 - NaN differs from itself
-                values[name].number = cell
-        elif dtype in {Dtype.TIME, Dtype.INTEGER}:
-            if cell != ABSENT:
-                if dtype is Dtype.TIME:
-                    values[name].time = cell
-                else:
-                    values[name].integer = cell
-        elif cell >= 0:
-            if dtype is Dtype.FLAG:
-                values[name].flag = bool(cell)
-            else:
-                milestone = dtype is Dtype.MILESTONE
-                values[name].text = Milestone(cell).name if milestone else self.shard.word(cell)
-
 
 def faulty(reply: pb.IngestReply, e: TwinError) -> pb.IngestReply:
     """Return the reply that says a whole batch was refused."""
@@ -408,12 +339,6 @@ def serve(shard: Shard, key: Path, clock: Callable[[], int]) -> Served:
         thread.join(5)
 
     return Served(surface.address, f"127.0.0.1:{held['life']}", surface, stop)
-
-
-def resident_bytes() -> int:
-    """Return this process's resident memory, shared pages included."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def _hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

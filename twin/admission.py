@@ -70,7 +70,8 @@ def admit(offered: Offered, tenant: str, seen: Seen, rule: Rule, now_us: int) ->
     outcome = np.where(reason == Reason.NONE, Outcome.APPLIED, Outcome.PARKED).astype(np.int8)
     outcome[rejected] = Outcome.REJECTED
     known = seen.find(hash_)
-    target = hashes(offered.target, salt)
+    amends = (offered.does != NOTHING).any()
+    target = hashes(offered.target, salt) if amends else np.zeros((n, 2), np.uint64)
     admitted = Admitted(
         outcome,
         reason,

@@ -17,12 +17,28 @@ from twin.contracts import CONTRACTS, COUNTED, EVENT_TIME, MOVED, Contract
 from twin.events import NOTHING, PAYLOAD, Offered
 from twin.frames import Frame, column_texts, text_columns
 from twin.keys import qualified
-from twin.kinds import BLANKS, Dtype, Group, Kind, Merge
+from twin.kinds import BLANKS, KINDS, Dtype, Group, Kind, Merge
 from twin.lexicon import Draft
 from twin.outcomes import Reason
 from twin.texts import Texts, join
 
 Column = NDArray[Any]
+
+
+# By contract number, with one place more for events of no known contract (-1): which contracts
+# carry a payload field, are about a kind, or set a group of it.
+_MAY = {
+    name: np.array([name in {p.name for p in c.payload} for c in CONTRACTS] + [False])
+    for name in PAYLOAD
+}
+_ABOUT = {kind: np.array([c.kind == kind for c in CONTRACTS] + [False]) for kind in KINDS}
+_SETS = {
+    (kind.name, group.name): np.array(
+        [c.kind == kind.name and group.name in c.sets for c in CONTRACTS] + [False]
+    )
+    for kind in KINDS.values()
+    for group in kind.groups
+}
 
 
 class Message(NamedTuple):
@@ -106,8 +122,7 @@ def gather(parts: Sequence[Part]) -> dict[str, Column]:
 
 def _carries(contract: Column, reason: Column, name: str) -> NDArray[np.bool_]:
     """Say of each event whether a payload column holds a value for it: it stands, and may."""
-    may = np.array([name in {p.name for p in c.payload} for c in CONTRACTS] + [False], np.bool_)
-    carries: NDArray[np.bool_] = may[contract] & (reason == Reason.NONE)
+    carries: NDArray[np.bool_] = _MAY[name][contract] & (reason == Reason.NONE)
     return carries
 
 
@@ -163,8 +178,7 @@ def event_ids(frame: Frame) -> Texts:
 
 
 def of_kind(frame: Frame, kind: Kind) -> NDArray[np.bool_]:
-    mine = np.array([c.kind == kind.name for c in CONTRACTS] + [False], np.bool_)
-    return mine[frame.columns["contract"]]
+    return _ABOUT[kind.name][frame.columns["contract"]]
 
 
 def group_values(
@@ -172,20 +186,18 @@ def group_values(
 ) -> tuple[Column, dict[str, Column]]:
     """Return which of the events at `at` say anything about `group`, and what."""
     contract = frame.columns["contract"][at]
-    setters = [c for c in CONTRACTS if c.kind == kind.name and group.name in c.sets]
-    numbers = [CONTRACTS.index(c) for c in setters]
-    mine = np.flatnonzero(np.isin(contract, numbers))
+    mine = np.flatnonzero(_SETS[kind.name, group.name][contract])
     if not mine.size:
         return mine, {}
-    names = [COUNTED, MOVED] if group.merge is Merge.LEVEL else [f.name for f in group.fields]
-    blank = {f.name: f.blank for f in group.fields} | dict.fromkeys(
-        (COUNTED, MOVED), BLANKS[Dtype.INTEGER]
-    )
-    values = {name: np.full(mine.size, blank[name]) for name in names}
-    for number, setter in zip(numbers, setters, strict=True):
-        here = contract[mine] == number
-        if here.any():
-            _fill(values, setter, group, frame, at[mine], here)
+    if group.merge is Merge.LEVEL:
+        blanks = dict.fromkeys((COUNTED, MOVED), BLANKS[Dtype.INTEGER])
+    else:
+        blanks = {field.name: field.blank for field in group.fields}
+    values = {name: np.full(mine.size, blank) for name, blank in blanks.items()}
+    setters = contract[mine]
+    for number in np.unique(setters).tolist():
+        here = np.flatnonzero(setters == number)
+        _fill(values, CONTRACTS[number], group, frame, at[mine[here]], here)
     return mine, values
 
 
@@ -195,12 +207,13 @@ def _fill(
     group: Group,
     frame: Frame,
     at: Column,
-    here: NDArray[np.bool_],
+    here: Column,
 ) -> None:
+    """Put what the events at `at`, all of one contract, say about a group into place `here`."""
     for field, source in setter.sets[group.name].items():
         if source == EVENT_TIME:
-            values[field][here] = frame.columns["time"][at[here]]
+            values[field][here] = frame.columns["time"][at]
         elif isinstance(source, str):
-            values[field][here] = payload_column(frame, source)[at[here]]
+            values[field][here] = payload_column(frame, source)[at]
         else:
             values[field][here] = int(source)

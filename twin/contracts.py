@@ -63,6 +63,7 @@ def _same(*names: str) -> dict[str, str | Milestone]:
 _LAT = Promise("lat", Dtype.NUMBER, "deg", True, -90.0, 90.0, "WGS 84 latitude")
 _LON = Promise("lon", Dtype.NUMBER, "deg", True, -180.0, 180.0, "WGS 84 longitude")
 
+# Positions are on disk, as the number of an event's contract: append, never insert or remove.
 CONTRACTS: tuple[Contract, ...] = (
     Contract(
         "shipment.ordered",

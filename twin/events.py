@@ -219,9 +219,10 @@ def _from_arrow(batch: pa.RecordBatch, n: int) -> Offered:
         return np.where(column.present, column.values, blank).astype(column.values.dtype)
 
     corrects, retracts = words("corrects"), words("retracts")
-    target = [*map(_word(corrects), range(n))] if {"corrects", "retracts"} & names else [""] * n
-    if "retracts" in names:
-        target = [t or r for t, r in zip(target, map(_word(retracts), range(n)), strict=True)]
+    target = Texts(np.zeros(n + 1, np.int64), np.empty(0, np.uint8))
+    if {"corrects", "retracts"} & names:
+        pairs = zip(map(_word(corrects), range(n)), map(_word(retracts), range(n)), strict=True)
+        target = texts([corrected or retracted for corrected, retracted in pairs])
     does = np.where(corrects.codes >= 0, CORRECTS, np.where(retracts.codes >= 0, RETRACTS, 0))
     payload = names - {*ENVELOPE, *EXTENSIONS}
     wordy = {name for name in payload if PAYLOAD.get(name) is Dtype.TEXT}
@@ -244,7 +245,7 @@ def _from_arrow(batch: pa.RecordBatch, n: int) -> Offered:
         time=whole("time", ABSENT, Dtype.TIME),
         confidence=whole("confidence", 1.0, Dtype.NUMBER),
         does=does.astype(np.int8),
-        target=texts(target),
+        target=target,
         numbers=numbers,
         words={name: words(name) for name in wordy - mistyped},
         strange=strange,

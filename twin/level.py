@@ -11,6 +11,9 @@ from typing import NamedTuple
 from twin.kinds import ABSENT
 
 
+FAR = 2**62  # a level beyond it stands at it: what is journaled must never fail to apply
+
+
 class Entry(NamedTuple):
     """A count, or a movement, and the event it is from."""
 
@@ -35,10 +38,11 @@ class Level(NamedTuple):
 
     @property
     def on_hand(self) -> int:
-        """Return the level now, or ABSENT before the first count."""
+        """Return the level now, or ABSENT before the first count. It stays within an int64."""
         if self.counted is None:
             return ABSENT
-        return self.counted.amount + sum(move.amount for move in self.moves)
+        total = self.counted.amount + sum(move.amount for move in self.moves)
+        return max(-FAR, min(total, FAR))
 
     @property
     def newest(self) -> Entry:

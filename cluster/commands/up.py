@@ -38,8 +38,8 @@ def command(folder: Path | None, demo: bool, speed: float | None, foreground: bo
     home = Path(config.folder)
     if lock.owner(home):
         raise lock.already(home)
-    for number in (signal.SIGINT, signal.SIGTERM):  # whoever ends the start ends what it started
-        signal.signal(number, signal.default_int_handler)
+    # Whoever ends this command, as Ctrl-C does, ends what it is starting.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     host = _spawn(home, demo=demo, speed=speed)
     try:
@@ -56,6 +56,8 @@ def command(folder: Path | None, demo: bool, speed: float | None, foreground: bo
         host.terminate()
         host.wait(STOP_S)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _spawn(home: Path, *, demo: bool, speed: float | None) -> subprocess.Popen[bytes]:
