@@ -41,7 +41,7 @@ SERVING_S = 120.0  # until all shards serve; recovery of a large journal shows p
 GRACE_S = 5.0  # for a child to end by itself
 SETTLED = ("serving", "quarantined")  # states of a shard that waiting does not change
 STORE_BYTES = 256 << 20  # Ray's object store: no state lives there
-MOST_WORKERS = 4  # processes that Ray starts ahead; it would start one a core
+WORKERS = 10  # logical: that many processes Ray starts at once, a shard or a spare each
 SERVE_END_S = 8.0  # Serve's own shutdown may take 30 s; its processes are ended with Ray's
 
 
@@ -163,7 +163,7 @@ class Host:
         ray.init(
             address="local",  # never somebody else's cluster
             namespace=deploy.NAMESPACE,
-            num_cpus=min(MOST_WORKERS, len(os.sched_getaffinity(0))),
+            num_cpus=WORKERS,
             object_store_memory=STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,

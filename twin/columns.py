@@ -72,7 +72,7 @@ def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> P
         "source": source,
         "writer": np.full(n, draft.code(message.writer) if n else -1, np.int32),
         "tenant": np.full(n, draft.code(message.tenant) if n else -1, np.int32),
-        "confidence": offered.confidence[at].astype(np.float32),
+        "confidence": np.where(stands, offered.confidence[at], np.nan).astype(np.float32),
         "reason": one.reason[at],
         "does": offered.does[at],
         "target": one.target[at],
@@ -80,7 +80,7 @@ def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> P
     payload: dict[str, Column] = {}
     for name, column in offered.numbers.items():
         payload[name] = column.values[at]
-    for name, words in offered.words.items():
+    for name, words in sorted(offered.words.items()):  # so that codes follow no set's order
         codes = np.where(stands, words.codes[at], -1)
         payload[name] = _coded(codes, words.words, draft)
     raw = [offered.raw(i) for i in at[~stands].tolist()]

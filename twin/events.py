@@ -24,6 +24,7 @@ from twin.texts import Texts, hashes, texts
 
 Column = NDArray[Any]
 MOST_EVENTS = 1_000_000  # in one message; a row of msgpack is at least 16 bytes of its 16 MiB
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 DEEPEST = 16  # levels of lists and maps in a message
 FAR = 2**62  # integers and times lie between -FAR and FAR
 NO_NUMBER = 2**63 - 1  # in a column of integers: NaN or infinity was given
@@ -139,6 +140,8 @@ def decode_rows(message: bytes) -> Offered:
 def decode_arrow(message: bytes) -> Offered:
     """Read one Arrow IPC stream. Raises Malformed when it is none, TooLarge, or lacks a column."""
     try:
+        if message[-8:] != END_OF_STREAM:
+            raise ValueError("it has no end, so part of it may be missing")
         reader = pa.ipc.open_stream(message)
         batches = list(reader)
         for batch in batches:

@@ -48,6 +48,14 @@ def event(**says):
     return {**GOOD, **says}
 
 
+def position(**says):
+    return event(data={"lat": 1.0, "lon": 2.0, **says})
+
+
+def order(**says):
+    return event(type="shipment.ordered", data={**ORDER, **says})
+
+
 def row(one):
     more = {name: value for name, value in one.items() if name not in ENVELOPE}
     return [*(one[name] for name in ENVELOPE), more]
@@ -223,9 +231,7 @@ def histories(draw, says=_shipment):
 
 shipments, stocks = histories(), histories(_stock)
 # A rule, and a history of the twins it takes.
-ruled = st.one_of(
-    st.tuples(st.just(SHIPMENTS), shipments), st.tuples(st.just(SITES), stocks)
-)
+ruled = st.one_of(st.tuples(st.just(SHIPMENTS), shipments), st.tuples(st.just(SITES), stocks))
 
 
 def cut(events, sizes):

@@ -87,7 +87,9 @@ def truth_digest(kinds, truth):
 
         def texts(name, names=names, twins=twins):
             words = (twins[n].get(name) for n in names)
-            total.update(b"".join(struct.pack("<Q", siphash(w.encode())[0] if w else 0) for w in words))
+            total.update(
+                b"".join(struct.pack("<Q", siphash(w.encode())[0] if w else 0) for w in words)
+            )
 
         for group in kind.groups:
             for field in group.fields:

@@ -80,9 +80,7 @@ def test_dedup_finds_what_a_dict_would(written, spread):
     for one in (seen, again):
         found = one.find(numbered(range(61), spread))
         known = np.flatnonzero(found.entry != UNSEEN).tolist()
-        assert {
-            i: (int(found.content[i]), int(found.offset[i])) for i in known
-        } == model
+        assert {i: (int(found.content[i]), int(found.offset[i])) for i in known} == model
         assert one.size == len(model)
 
 

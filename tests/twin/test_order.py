@@ -23,6 +23,7 @@ from tests.twin.oracle import Oracle
 from tests.twin.plain import truth_digest
 from twin.kinds import KINDS
 
+
 def said(frame):
     """All of a frame but what parked, which is kept as it came."""
     columns = {name: column.tobytes() for name, column in frame.columns.items()}
@@ -103,7 +104,9 @@ def test_equal_times_are_decided_by_the_rank_of_the_source_and_then_by_the_id():
     ]
     winners = {arrived(tied[i:] + tied[:i]).digests().truth for i in range(len(tied))}
     lat = decoded(arrived(tied).state)["shipment"]["demo/S1"]["lat"]
-    alone = {one["data"]["lat"]: decoded(arrived([one]).state)["shipment"]["demo/S1"] for one in tied[1:]}
+    alone = {
+        one["data"]["lat"]: decoded(arrived([one]).state)["shipment"]["demo/S1"] for one in tied[1:]
+    }
 
     assert len(winners) == 1
     assert lat == max(alone, key=lambda lat: alone[lat]["position.tie"])
