@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -60,66 +61,108 @@ class Disk(Protocol):
     def remove(self, path: Path) -> None: ...
 
 
+class System(Protocol):
+    """The system calls that a disk makes: the module `os`, or a simulation that crashes in them."""
+
+    def open(self, path: Path, flags: int, mode: int = ...) -> int: ...
+
+    def close(self, fd: int) -> None: ...
+
+    def pread(self, fd: int, length: int, offset: int) -> bytes: ...
+
+    def pwrite(self, fd: int, content: bytes | memoryview, offset: int) -> int: ...
+
+    def fstat(self, fd: int) -> os.stat_result: ...
+
+    def fsync(self, fd: int) -> None: ...
+
+    def fdatasync(self, fd: int) -> None: ...
+
+    def link(self, source: Path, target: Path) -> None: ...
+
+    def rename(self, source: Path, target: Path) -> None: ...
+
+    def unlink(self, path: Path) -> None: ...
+
+    def mkdir(self, path: Path) -> None: ...
+
+    def listdir(self, path: Path) -> list[str]: ...
+
+    def access(self, path: Path, mode: int) -> bool: ...
+
+
 class OsFile:
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, system: System, descriptor: int) -> None:
+        self._os = system
         self._descriptor = descriptor
 
     def write(self, at: int, content: bytes) -> None:
         view = memoryview(content)
         while view:
-            done = os.pwrite(self._descriptor, view, at)
+            done = self._os.pwrite(self._descriptor, view, at)
             view, at = view[done:], at + done
 
     def sync(self) -> None:
-        os.fdatasync(self._descriptor)
+        self._os.fdatasync(self._descriptor)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        self._os.close(self._descriptor)
 
 
 class OsDisk:
+    def __init__(self, system: System = os) -> None:
+        self._os = system
+
     def make_folder(self, path: Path) -> None:
-        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        missing = [folder for folder in (path, *path.parents) if not self.exists(folder)]
         for folder in reversed(missing):
             self.sync_folder(folder.parent.parent)  # who made the parent may have died before
-            folder.mkdir(exist_ok=True)
+            with suppress(FileExistsError):
+                self._os.mkdir(folder)
         self.sync_folder(path.parent)
 
     def names(self, folder: Path) -> list[str]:
         try:
-            return os.listdir(folder)
+            return self._os.listdir(folder)
         except FileNotFoundError:
             return []
 
     def exists(self, path: Path) -> bool:
-        return os.path.exists(path)
+        return self._os.access(path, os.F_OK)
 
     def read(self, path: Path, start: int = 0, length: int = -1) -> bytes:
-        with path.open("rb", 0) as file:
-            file.seek(start)
-            return file.read(length)
+        descriptor = self._os.open(path, os.O_RDONLY)
+        try:
+            left = length if length >= 0 else self._os.fstat(descriptor).st_size - start
+            pieces: list[bytes] = []
+            while left > 0 and (piece := self._os.pread(descriptor, left, start)):
+                pieces.append(piece)
+                start, left = start + len(piece), left - len(piece)
+        finally:
+            self._os.close(descriptor)
+        return b"".join(pieces)
 
     def create(self, path: Path, content: bytes) -> bool:
         draft = self._draft(path, content)
         try:
-            os.link(draft, path)  # unlike a rename, never replaces
+            self._os.link(draft, path)  # unlike a rename, never replaces
         except FileExistsError:
             return False
         finally:
-            draft.unlink()
+            self._os.unlink(draft)
             self.sync_folder(path.parent)
         return True
 
     def replace(self, path: Path, content: bytes) -> None:
-        self._draft(path, content).rename(path)
+        self._os.rename(self._draft(path, content), path)
         self.sync_folder(path.parent)
 
     def note(self, path: Path, content: bytes) -> None:
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+        descriptor = self._os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         try:
-            os.pwrite(descriptor, content, 0)
+            self._os.pwrite(descriptor, content, 0)
         finally:
-            os.close(descriptor)
+            self._os.close(descriptor)
 
     def allocate(self, path: Path, size: int) -> File:
         try:
@@ -129,41 +172,45 @@ class OsDisk:
                 raise DiskFull("no room for a journal segment; free disk space", 5.0) from e
             raise
 
+    def sync_file(self, path: Path) -> None:
+        self._sync(path)
+
+    def sync_folder(self, path: Path) -> None:
+        self._sync(path)
+
+    def remove(self, path: Path) -> None:
+        self._os.unlink(path)
+
     def _allocate(self, path: Path, size: int) -> File:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        file = OsFile(descriptor)
+        descriptor = self._os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        file = OsFile(self._os, descriptor)
         try:
             for at in range(0, size, len(ZEROES)):
                 file.write(at, ZEROES[: size - at])
-            os.fsync(descriptor)
+            self._os.fsync(descriptor)
             self.sync_folder(path.parent)
         except OSError:
             file.close()
-            path.unlink()
+            self._os.unlink(path)
             raise
         return file
 
-    def sync_file(self, path: Path) -> None:
-        _sync(path)
-
-    def sync_folder(self, path: Path) -> None:
-        _sync(path)
-
-    def remove(self, path: Path) -> None:
-        path.unlink()
-
     def _draft(self, path: Path, content: bytes) -> Path:
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")  # pids repeat between machines
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = self._os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        try:
+            OsFile(self._os, descriptor).write(0, content)
+            self._os.fsync(descriptor)
+        except OSError:
+            self._os.unlink(draft)
+            raise
+        finally:
+            self._os.close(descriptor)
         return draft
 
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _sync(self, path: Path) -> None:
+        descriptor = self._os.open(path, os.O_RDONLY)
+        try:
+            self._os.fsync(descriptor)
+        finally:
+            self._os.close(descriptor)

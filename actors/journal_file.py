@@ -56,6 +56,7 @@ class FileJournal:
         self._disk = disk
         self._folder = folder
         self._owner = owner
+        self._successor = marker.following(folder, epoch)
         self._file: File | None = None
         self._at = 0
         self._size = 0
@@ -153,7 +154,7 @@ class FileJournal:
         self.next = frame.first + frame.size
 
     def fenced(self) -> bool:
-        return marker.succeeded(self._disk, self._folder, self.epoch)
+        return self._disk.exists(self._successor)
 
     def witness(self, offset: int) -> None:
         """Note that everything before `offset` was acknowledged; not synced, so it may lag."""

@@ -29,6 +29,6 @@ def claim(disk: Disk, folder: Path, epoch: int, owner: str) -> None:
         raise Fenced(f"epoch {epoch} does not follow {known}, or is taken", RETRY_AFTER_S)
 
 
-def succeeded(disk: Disk, folder: Path, epoch: int) -> bool:
-    """Say whether the marker after `epoch` is there. They have no gaps: one look is enough."""
-    return disk.exists(folder / f"{PREFIX}{epoch + 1}")
+def following(folder: Path, epoch: int) -> Path:
+    """Return the marker that ends `epoch` when it is there. They have no gaps: one is enough."""
+    return folder / f"{PREFIX}{epoch + 1}"

@@ -21,7 +21,6 @@ from twin.dedup import Known
 from twin.errors import Fenced, JournalCorrupt, JournalFailed, Recovering, UnknownKey
 from twin.frames import Frame
 from twin.journal import Journal
-from twin.kinds import KINDS
 from twin.outcomes import Outcome
 from twin.receipts import Receipt, receipts
 from twin.texts import hashes, texts
@@ -43,7 +42,7 @@ class Checkpoints(Protocol):
 
 
 class Row(NamedTuple):
-    """One twin as it stands: column -> value, texts decoded."""
+    """One twin as it stands: column -> value, of the groups that are known; sources as texts."""
 
     cells: dict[str, float | int | str]
     offset: int
@@ -152,11 +151,12 @@ class Shard:
             row = int(held.keys.find(texts([f"{tenant}/{id}"]))[0])
             if row < 0:
                 raise UnknownKey(f"no {kind} is called {id}; search for it, or check the id")
-            cells = {name: held.table.cell(name, row) for name in held.table.blanks}
+            cells = held.table.cells(row, held.as_of_columns)
             offset = self._state.next
         word = self._state.lexicon.word
-        for group in KINDS[kind].groups:
-            cells[f"{group.name}.source"] = word(int(cells[f"{group.name}.source"]))
+        for name in held.source_columns:
+            if name in cells:
+                cells[name] = word(int(cells[name]))
         self.require_marker()  # reads look too: after computing, before answering
         return Row(cells, offset)
 

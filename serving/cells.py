@@ -17,9 +17,9 @@ def fill(
     """Put every known value of a twin into `reply`. Raises Stale where one is older than asked."""
     cells = row.cells
     for group in kind.groups:
-        as_of = int(cells[f"{group.name}.as_of"])
-        if as_of == ABSENT:
-            continue
+        as_of = cells.get(f"{group.name}.as_of")
+        if not isinstance(as_of, int):
+            continue  # nothing is known of this group
         age_ms = max(0, (reply.now - as_of) // 1000)
         confidence = float(cells[f"{group.name}.confidence"])
         names = [f.name for f in group.fields]

@@ -143,6 +143,18 @@ class Table:
         block = self._of[name]
         return block.arenas[name][block.pages[row >> BITS], row & (CHUNK - 1)].item()
 
+    def cells(self, row: int, known: Mapping[str, int]) -> dict[str, Any]:
+        """Return the values of a row in the blocks of these columns, each unless it holds that."""
+        found: dict[str, Any] = {}
+        at, within = row >> BITS, row & (CHUNK - 1)
+        for name, blank in known.items():
+            block = self._of[name]
+            place = block.pages[at]
+            if block.arenas[name][place, within] != blank:
+                for other, arena in block.arenas.items():
+                    found[other] = arena[place, within].item()
+        return found
+
     def put(self, name: str, rows: Column, values: Column) -> None:
         """Write `values` into `rows` of one column; the last one stands where a row repeats."""
         self.puts({name: values}, rows)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from twin.kinds import ABSENT
 
-
 FAR = 2**62  # a level beyond it stands at it: what is journaled must never fail to apply
 
 

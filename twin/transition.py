@@ -49,6 +49,8 @@ class KindState:
         self.table = Table(merge.blanks(kind), merge.blocks(kind))
         self.keys = Keys()
         self.levels: dict[int, level.Level] = {}
+        self.as_of_columns = {f"{group.name}.as_of": ABSENT for group in kind.groups}
+        self.source_columns = [f"{group.name}.source" for group in kind.groups]
 
 
 class Snapshot(NamedTuple):
