@@ -13,12 +13,14 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from actors import marker
 from actors.checkpoints import Checkpoints
 from actors.disk import OsDisk
 from actors.journal_file import FileJournal
 from actors.shard import Shard
 from twin import kernels
 from twin.admission import Rule
+from twin.errors import BadRequest
 from twin.kinds import SHARD_KINDS
 
 
@@ -33,6 +35,7 @@ class ShardSpec(NamedTuple):
     epoch: int
     serve: str  # "module:function"(shard, folder, clock) -> Served
     clock: str  # "module:function"(folder) -> () -> microseconds
+    supervisor: int = 0  # epoch of the supervisor that asks; 0: nobody's, as in a test
 
     @property
     def name(self) -> str:
@@ -49,6 +52,11 @@ class Begun(NamedTuple):
     replayed: int
     torn_bytes: int
     recovery_s: float
+
+
+def supervisor_folder(folder: Path) -> Path:
+    """Return where the supervisors of a data directory make their markers."""
+    return folder / "journal" / "supervisor"
 
 
 def journal_folder(spec: ShardSpec) -> Path:
@@ -69,11 +77,14 @@ class ShardHost:
         return os.getpid()
 
     def begin(self, spec: ShardSpec) -> Begun:
-        """Recover the shard and serve it. Raises Fenced or JournalCorrupt."""
+        """Recover the shard and serve it. Raises Fenced, JournalCorrupt, BadRequest EPOCH_STALE."""
         start = time.perf_counter()
         folder = Path(spec.folder)
         clock = _resolve(spec.clock)(folder)
         disk = OsDisk()
+        own = marker.following(supervisor_folder(folder), spec.supervisor)
+        if spec.supervisor and disk.exists(own):
+            raise BadRequest(f"supervisor {spec.supervisor} was replaced; it ends", "EPOCH_STALE")
         home = journal_folder(spec)
         journal = FileJournal(disk, home, spec.epoch, f"{os.uname().nodename}:{os.getpid()}")
         rule = Rule(spec.region, SHARD_KINDS[spec.kind], spec.number, spec.shards)

