@@ -194,7 +194,7 @@ class Shard:
 
     def outcomes(self) -> dict[str, int]:
         """Return how many events had each outcome: repeats and rejects since this process began."""
-        names = ("applied", "superseded", "duplicate", "parked", "rejected")
+        names = [outcome.name for outcome in Outcome]
         counts = self._state.outcomes.copy()
         counts[_REPELLED] = self._repelled
         return dict(zip(names, counts.tolist(), strict=True))

@@ -24,7 +24,7 @@ from serving import encode, grpc_server, history, measures
 from serving.access import Identity, Verifier
 from serving.arrow import encode as arrow_stream
 from serving.cells import fill
-from serving.load import Load, resident_bytes
+from serving.load import Load, Memory
 from serving.wire import twin_pb2 as pb
 from twin.columns import Message
 from twin.errors import BadRequest, Denied, Fatal, Malformed, Overloaded, TwinError
@@ -54,6 +54,7 @@ class ShardSurface:
         self.shard = shard
         self.address = address
         self.load = Load()
+        self._memory = Memory()
         self.recovery_s = 0.0
         self._clock = clock
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue(QUEUE)
@@ -175,7 +176,7 @@ class ShardSurface:
             twins=shard.sizes(),
             outcomes=shard.outcomes(),
             events_per_s=load.events_per_s,
-            memory_bytes=resident_bytes(),
+            memory_bytes=self._memory.bytes(),
             queue=self._queue.qsize(),
             queue_bound=QUEUE,
             headroom=load.headroom,

@@ -54,7 +54,7 @@ def _head(reply: Any, degraded: bool) -> None:
     serving = sum(shard.state == "serving" for shard in reply.shards)
     rate = sum(shard.events_per_s for shard in reply.shards)
     newest = max((shard.newest_as_of for shard in reply.shards), default=0)
-    parked = sum(shard.outcomes["parked"] for shard in reply.shards)
+    parked = sum(shard.outcomes["PARKED"] for shard in reply.shards)
     clock = f"{reply.clock} x{reply.speed:,.0f}" if reply.clock == "replay" else reply.clock
     click.echo(
         f"  mode {mode}   {serving}/{len(reply.shards)} shards   ingest {rate:,.0f} ev/s   "

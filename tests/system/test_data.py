@@ -1,10 +1,7 @@
 """The demo's data: real rows as they are, what is made up labelled, and nothing invented."""
 
-import itertools
-
 import pytest
 
-from tests.system.running import until
 from tests.system.scms import START, day_us, lines
 from twin.kinds import ABSENT, KINDS
 
@@ -98,27 +95,3 @@ def test_a_row_that_was_recorded_months_late_keeps_its_own_event_time(beginning,
     assert (receipt.type, receipt.source) == ("shipment.delivered.v1", "scms")
     assert receipt.event_time == day_us(late[0].delivered)
     assert receipt.key == f"demo/shipment/{twin.region}/{late[0].id}"
-
-
-def test_rows_that_are_recorded_later_come_when_they_were_recorded(beginning, living, client):
-    # Of the rows still to come: the first one that was recorded weeks after its delivery.
-    ahead = sorted((one for one in lines() if one.recorded > START), key=lambda o: o.recorded)
-    late = next(o for o in ahead if day_us(o.recorded) - day_us(o.delivered) > 14 * 86400e6)
-    before = [o.id for o in itertools.takewhile(lambda o: o.recorded < late.recorded, ahead)]
-
-    twin = until(
-        lambda: (t := client.get("shipment", late.id)).values.get("delivered_at") and t,
-        f"shipment {late.id}, recorded on {late.recorded}",
-        90,
-    )
-
-    delivered = twin.values["delivered_at"]
-    assert delivered.value == delivered.as_of == day_us(late.delivered)
-    assert delivered.source == "scms"
-    now = client.search("shipment", limit=1).now
-    assert now >= day_us(late.recorded)
-    receipt = client.receipt(f"{twin.shard}/{delivered.offset}")
-    assert receipt.ingest_time >= day_us(late.recorded) > receipt.event_time
-    where = "delivered_at IS KNOWN AND recorded_at > '2013-09-01'"
-    told = {t.id for t in client.search("shipment", where, ["recorded_at"], limit=2000).twins}
-    assert told >= set(before)

@@ -1,5 +1,6 @@
 """The living world: late, repeated and corrected events end in what a plain fold of them says."""
 
+import itertools
 import math
 
 import pytest
@@ -8,11 +9,12 @@ from cluster.world.load import START_US, history
 from cluster.world.replay import Replay
 from cluster.world.run import SEED
 from serving.client import Event
-from tests.system.running import STILL, until
+from tests.system.running import LIVING, STILL, until
+from tests.system.scms import START, day_us, lines
 from twin.contracts import DAY_US
 from twin.kinds import ABSENT
 
-DAYS = 6
+DAYS = 4
 TICK_US = DAY_US // 8
 
 pytestmark = pytest.mark.ray
@@ -54,18 +56,19 @@ class Fold:
         return held
 
 
-@pytest.fixture
-def stopped(living):
-    """The world after some days, and all that it sent until then."""
-    start = living.world()["sim_us"]
-    until(lambda: living.world()["sim_us"] > start + DAYS * DAY_US, f"{DAYS} days to pass", 60)
-    living.pace(STILL)
-    before = living.world()["at_us"]
-    until(lambda: living.world()["at_us"] > before + 2_000_000, "the world to come to rest")
-    end = living.world()["sim_us"]
+@pytest.fixture(scope="module")
+def stopped(running, beginning):
+    """The twin after its first days, its clock still again, and all that the world sent."""
+    running.pace(LIVING)
+    days = START_US + DAYS * DAY_US
+    until(lambda: running.world()["sim_us"] > days, f"{DAYS} days to pass", 60)
+    running.pace(STILL)
+    before = running.world()["at_us"]
+    until(lambda: running.world()["at_us"] > before + 2_000_000, "the world to come to rest")
+    end = running.world()["sim_us"]
     replay = Replay(history().events, START_US, START_US, SEED)
     events = [e for at in range(START_US + TICK_US, end, TICK_US) for e in replay.advance(at)]
-    return living, [*events, *replay.advance(end)]
+    return running, [*events, *replay.advance(end)]
 
 
 def test_repeated_late_and_corrected_events_end_in_what_they_say_together(stopped):
@@ -142,3 +145,28 @@ def test_shipments_move(living):
     assert len(before) > 20
     assert moved
     assert all(math.isfinite(lat) and abs(lat) <= 90 for lat, _ in before.values())
+
+
+def test_a_row_recorded_late_comes_when_it_was_recorded_with_its_own_event_time(living, client):
+    # Of the rows still to come: the first one that was recorded a week after its delivery.
+    ahead = sorted((one for one in lines() if one.recorded > START), key=lambda o: o.recorded)
+    late = next(o for o in ahead if day_us(o.recorded) - day_us(o.delivered) > 7 * DAY_US)
+    before = [o.id for o in itertools.takewhile(lambda o: o.recorded < late.recorded, ahead)]
+
+    living.pace(10 * LIVING)  # it is six weeks away
+    twin = until(
+        lambda: (t := client.get("shipment", late.id)).values.get("delivered_at") and t,
+        f"shipment {late.id}, recorded on {late.recorded}",
+        90,
+    )
+
+    delivered = twin.values["delivered_at"]
+    assert delivered.value == delivered.as_of == day_us(late.delivered)
+    assert delivered.source == "scms"
+    now = client.search("shipment", limit=1).now
+    assert now >= day_us(late.recorded)
+    receipt = client.receipt(f"{twin.shard}/{delivered.offset}")
+    assert receipt.ingest_time >= day_us(late.recorded) > receipt.event_time
+    where = "delivered_at IS KNOWN AND recorded_at > '2013-09-01'"
+    told = {t.id for t in client.search("shipment", where, ["recorded_at"], limit=2000).twins}
+    assert told >= set(before)
