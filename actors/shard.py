@@ -119,7 +119,8 @@ class Shard:
     def offer(self, messages: Sequence[Message]) -> list[Receipt]:
         """Take the events of some messages; answer when they are durable and visible."""
         self.require_ready()
-        if self._state.next != self._journal.next:  # a commit failed: an offset would be used twice
+        if self._state.next != self._journal.next:  # it was fenced, or a commit failed
+            self.require_marker()
             raise JournalFailed("the journal is ahead of the state; end this process")
         plan = self._state.plan(messages, self.epoch, self._clock())
         decided = np.empty(0, np.int8)

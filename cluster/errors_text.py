@@ -68,7 +68,7 @@ TEXTS: dict[str, Text] = {
     ),
     "IDEMPOTENCY_CONFLICT": Text(
         "The source sent the same event id before, with other content.",
-        "Give a new fact a new id; send a correction as one that names what it corrects.",
+        "Give a new fact a new id; to correct one, send a new event whose `corrects` names it.",
     ),
     "SCHEMA_UNSUPPORTED": Text(
         "No contract is known for this event type and version.",
@@ -159,6 +159,20 @@ TEXTS: dict[str, Text] = {
     "SLOW_CONSUMER": Text(
         "A page did not read its updates as fast as they came.",
         "It asks again by itself; nothing is lost.",
+        again=True,
+    ),
+    "EPOCH_STALE": Text(
+        "A newer supervisor of this data directory took over; the older one starts nothing more.",
+        "Let the older host end, or end it with `twin down`; `twin status` shows who serves.",
+    ),
+    "DEADLINE_EXCEEDED": Text(
+        "No answer came in time.",
+        "Send it again, or ask for less; `twin status` shows what is slow or away.",
+        again=True,
+    ),
+    "RESOURCE_EXHAUSTED": Text(
+        "The server has too many calls under way, or a message is too large for it.",
+        "Send it again with fewer calls at once, or in smaller batches.",
         again=True,
     ),
     # this process or this disk

@@ -7,7 +7,8 @@ shard does not answer, the answer says which one is missing and that the mode is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from serving import faults, measures
 from serving.access import Identity
 from serving.arrow_split import split_arrow
+from serving.pipeline import pipelined
 from serving.routes import SHARD_OF
 from serving.shard_server import LIMIT, MOST, faulty
 from serving.shards import Shards
@@ -30,7 +32,7 @@ from twin.errors import (
     UnknownKey,
 )
 from twin.events import decode_arrow, decode_rows
-from twin.kinds import KINDS
+from twin.kinds import KINDS, Dtype, Milestone
 from twin.outcomes import Outcome
 from twin.texts import texts
 
@@ -56,19 +58,8 @@ class GatewaySurface:
     async def ingest(
         self, requests: AsyncIterator[pb.IngestRequest], who: Identity
     ) -> AsyncIterator[pb.IngestReply]:
-        pending: asyncio.Queue[Any] = asyncio.Queue(WINDOW)
-
-        async def read() -> None:
-            async for request in requests:
-                await pending.put(asyncio.ensure_future(self._offer(request, who)))
-            await pending.put(None)
-
-        reader = asyncio.ensure_future(read())
-        try:
-            while (answer := await pending.get()) is not None:
-                yield await answer
-        finally:
-            reader.cancel()
+        async for reply in pipelined(requests, partial(self._offer, who=who), WINDOW):
+            yield reply
 
     async def get(self, request: pb.GetRequest, who: Identity) -> pb.GetReply:
         kind = self._kind(request.kind)
@@ -104,10 +95,7 @@ class GatewaySurface:
         request.limit = min(request.limit or LIMIT, MOST)
         reply = await self._gather("Search", request, request.kind, request.region, who)
         if request.order:
-            name = request.order.removeprefix("-")
-            down = request.order.startswith("-")
-            twins = sorted(reply.twins, key=lambda twin: _rank(twin, name), reverse=down)
-            twins.sort(key=lambda twin: name not in twin.values and name != "id")
+            twins = _in_order(reply.twins, request.kind, request.order)
             del reply.twins[:]
             reply.twins.extend(twins)
         del reply.twins[request.limit :]
@@ -281,12 +269,21 @@ class GatewaySurface:
         return name
 
 
-def _rank(twin: pb.TwinState, name: str) -> Any:
-    if name == "id":
-        return twin.id
-    if name not in twin.values:
-        return 0
-    value = twin.values[name]
-    held = value.WhichOneof("value")
-    found = getattr(value, held)
-    return found
+def _in_order(twins: Iterable[pb.TwinState], kind: str, order: str) -> list[pb.TwinState]:
+    """Return twins of all shards in one order, as each shard orders its own: absent ones last."""
+    name = order.removeprefix("-")
+    known: list[pb.TwinState] = []
+    absent: list[pb.TwinState] = []
+    for twin in twins:
+        (known if name in {"id", "region"} or name in twin.values else absent).append(twin)
+    field = KINDS[kind].field(name)
+    milestone = field is not None and field[1].dtype is Dtype.MILESTONE
+
+    def rank(twin: pb.TwinState) -> Any:
+        if name in {"id", "region"}:
+            return getattr(twin, name)
+        value = twin.values[name]
+        found = getattr(value, value.WhichOneof("value"))
+        return Milestone[found] if milestone else found
+
+    return [*sorted(known, key=rank, reverse=order.startswith("-")), *absent]

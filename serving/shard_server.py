@@ -25,6 +25,7 @@ from serving.access import Identity, Verifier
 from serving.arrow import encode as arrow_stream
 from serving.cells import fill
 from serving.load import Load, Memory
+from serving.pipeline import pipelined
 from serving.wire import twin_pb2 as pb
 from twin.columns import Message
 from twin.errors import BadRequest, Denied, Fatal, Malformed, Overloaded, TwinError
@@ -92,20 +93,9 @@ class ShardSurface:
     async def ingest(
         self, requests: AsyncIterator[pb.IngestRequest], who: Identity
     ) -> AsyncIterator[pb.IngestReply]:
-        pending: asyncio.Queue[Any] = asyncio.Queue(TOGETHER)
-
-        async def read() -> None:
-            async for request in requests:
-                await pending.put((request.batch, self._offer(request, who)))
-            await pending.put(None)
-
-        reader = asyncio.ensure_future(read())
-        try:
-            while (item := await pending.get()) is not None:
-                number, offered = item
-                yield await self._reply(number, offered)
-        finally:
-            reader.cancel()
+        work = functools.partial(self._answer, who=who)
+        async for reply in pipelined(requests, work, TOGETHER):
+            yield reply
 
     async def get(self, request: pb.GetRequest, who: Identity) -> pb.GetReply:
         kind = self._kind(request.kind)
@@ -237,11 +227,11 @@ class ShardSurface:
             raise Overloaded(f"{self.shard.name} has {QUEUE} batches waiting", RETRY_AFTER_S) from e
         return await answer
 
-    async def _reply(self, number: int, offered: Any) -> pb.IngestReply:
+    async def _answer(self, request: pb.IngestRequest, who: Identity) -> pb.IngestReply:
         shard = self.shard
-        reply = pb.IngestReply(batch=number, shard_names=[shard.name], epochs=[shard.epoch])
+        reply = pb.IngestReply(batch=request.batch, shard_names=[shard.name], epochs=[shard.epoch])
         try:
-            receipt = await offered
+            receipt = await self._offer(request, who)
         except TwinError as e:
             return faulty(reply, e)
         reply.outcomes = receipt.outcome.astype(np.uint8).tobytes()

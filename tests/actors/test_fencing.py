@@ -85,9 +85,12 @@ def test_a_replaced_writer_makes_no_segment_any_more(tmp_path, monkeypatch):
         ledger.offer(message(event(id=f"e{number}")))
     claimed(tmp_path, 2)
 
-    with pytest.raises(Fenced):
+    def write():
         for frame in ledger.frames():
             old.append(frame)
+
+    with pytest.raises(Fenced):
+        write()
 
 
 def test_a_replaced_writer_never_uses_an_offset_twice(tmp_path):
@@ -122,7 +125,7 @@ def test_a_successor_that_died_before_it_sealed_is_succeeded(tmp_path):
     marker.claim(OsDisk(), tmp_path, 2, "died at once")
     one = shard(tmp_path, 3)
 
-    assert said(one, event(), event(id="e2")) == ["DUPLICATE", "SUPERSEDED"] or one.next == 2
+    assert said(one, event(), *named("e2")) == ["DUPLICATE", "APPLIED"]
     assert (tmp_path / "seal-1").exists()
     assert (tmp_path / "seal-2").exists()
     assert shard(tmp_path, 4).next == 2
@@ -229,7 +232,7 @@ def check(schedule, offers):
 def test_no_interleaving_of_a_stale_writer_and_its_successor_loses_an_acknowledged_event(
     monkeypatch,
 ):
-    monkeypatch.setattr(journal_file, "SMALLEST", 16384)
+    monkeypatch.setattr(journal_file, "SMALLEST", 8192)
     tried = 0
     for schedule in schedules(4, 5):
         check(schedule, offers=1)
@@ -239,7 +242,7 @@ def test_no_interleaving_of_a_stale_writer_and_its_successor_loses_an_acknowledg
 
 
 @pytest.mark.slow
-def test_no_interleaving_of_three_stale_appends_loses_an_acknowledged_event(monkeypatch):
-    monkeypatch.setattr(journal_file, "SMALLEST", 16384)
-    for schedule in schedules(12, 5):
-        check(schedule, offers=3)
+def test_no_interleaving_of_two_stale_appends_loses_an_acknowledged_event(monkeypatch):
+    monkeypatch.setattr(journal_file, "SMALLEST", 8192)
+    for schedule in schedules(8, 5):
+        check(schedule, offers=2)

@@ -171,7 +171,7 @@ def test_every_offset_of_every_epoch_is_found_and_scanned_from(tmp_path, rng, re
     journal = claimed(folder, 5, disk)
 
     assert journal.next == len(ids)
-    assert len(journal._parts()) > 4
+    assert len(journal._parts()) >= 4
     for offset, name in enumerate(ids):
         frame = journal.at(offset)
         at = offset - frame.first

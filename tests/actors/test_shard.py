@@ -144,7 +144,7 @@ def test_a_checkpoint_shortens_recovery_and_changes_nothing(tmp_path):
     assert (second.replayed, second.next, second.checkpoint_offset) == (1, 4, 3)
     assert second.digests() == one.digests()
     assert said(second, *named("a")) == ["DUPLICATE"]
-    assert second.outcomes()["parked"] == 1
+    assert second.outcomes()["PARKED"] == 1
 
 
 @pytest.mark.parametrize("bad", [1, 2])
@@ -224,7 +224,7 @@ def test_outcomes_are_counted(tmp_path):
     one = shard(tmp_path)
     offer(one, event(), event(), event(id="p", data=BAD), event(id="../x"))
 
-    counts = {"applied": 1, "superseded": 0, "duplicate": 1, "parked": 1, "rejected": 1}
+    counts = {"APPLIED": 1, "SUPERSEDED": 0, "DUPLICATE": 1, "PARKED": 1, "REJECTED": 1}
     assert one.outcomes() == counts
 
 

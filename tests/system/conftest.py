@@ -53,7 +53,11 @@ def beginning(running):
     with running.client() as client:
         until(lambda: running.world().get("sent"), "the world's first telemetry", 60)
         rows = client.search(
-            "shipment", "supplier IS KNOWN AND delivered_at IS ABSENT", ["promised_at"], "promised_at", 1000
+            "shipment",
+            "supplier IS KNOWN AND delivered_at IS ABSENT",
+            ["promised_at"],
+            "promised_at",
+            1000,
         )
         kinds = ("shipment", "site", "supplier", "stock")
         columns = {kind: client.columns(kind).columns for kind in kinds}
