@@ -54,7 +54,12 @@ class Disk(Protocol):
     def allocate(self, path: Path, size: int) -> File:
         """Make a new file of `size` zeroes, durable, and open it. Raises DiskFull."""
 
-    def sync_file(self, path: Path) -> None: ...
+    def rewrite(self, path: Path, at: int, content: bytes) -> None:
+        """Write what was read at byte `at` once more, durably.
+
+        After a sync that failed, the system still shows bytes that are not on the disk, and its
+        next sync succeeds without them (fsyncgate); only writing them again helps.
+        """
 
     def sync_folder(self, path: Path) -> None: ...
 
@@ -160,7 +165,7 @@ class OsDisk:
     def note(self, path: Path, content: bytes) -> None:
         descriptor = self._os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         try:
-            self._os.pwrite(descriptor, content, 0)
+            OsFile(self._os, descriptor).write(0, content)
         finally:
             self._os.close(descriptor)
 
@@ -172,8 +177,13 @@ class OsDisk:
                 raise DiskFull("no room for a journal segment; free disk space", 5.0) from e
             raise
 
-    def sync_file(self, path: Path) -> None:
-        self._sync(path)
+    def rewrite(self, path: Path, at: int, content: bytes) -> None:
+        descriptor = self._os.open(path, os.O_WRONLY)
+        try:
+            OsFile(self._os, descriptor).write(at, content)
+            self._os.fsync(descriptor)
+        finally:
+            self._os.close(descriptor)
 
     def sync_folder(self, path: Path) -> None:
         self._sync(path)

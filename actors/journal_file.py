@@ -76,6 +76,7 @@ class FileJournal:
         for seal in ends:
             if seal.epoch not in sealed:
                 self._disk.create(self._folder / f"seal-{seal.epoch}", _pack(seal))
+        self.next = max((seal.next for seal in self._seals()), default=0)  # whoever made them
         self._disk.make_folder(self._folder / f"e{self.epoch}")
 
     def scan(self, offset: int = 0) -> Iterator[Frame]:
@@ -194,10 +195,11 @@ class FileJournal:
         for name in names[:-1]:
             self._whole(epoch, name)
         path = self._folder / f"e{epoch}" / names[-1]
-        self._disk.sync_file(path)  # the scan may read what its writer never synced
         content = memoryview(self._disk.read(path))
         last = _last(content)
         end = last.end if last else 0
+        if last:  # its writer may never have synced it; those before it were, or it would not be
+            self._disk.rewrite(path, last.start, bytes(content[last.start : end]))
         if (good := frames.later(content, end)) >= 0:
             raise JournalCorrupt(
                 f"{path.name}: the frame at byte {end} is damaged, one at {good} is whole; "

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from cluster.haproxy_environment import environment as serve_environment
+
 # Read when Ray is first imported, so set before any test module is.
 RAY_HOME = Path(tempfile.gettempdir()) / f"twt-{secrets.token_hex(3)}"  # short: sockets lie in it
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -17,6 +19,9 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(RAY_HOME / "ray_token"))
 os.environ.setdefault("RAY_TMPDIR", str(RAY_HOME))
+SERVE_HOME = Path(tempfile.mkdtemp(prefix="tws-"))
+for name, value in serve_environment(SERVE_HOME, 21_000 + secrets.randbelow(5000)).items():
+    os.environ.setdefault(name, value)
 
 settings.register_profile("quick", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("slow", max_examples=2000, deadline=None, print_blob=True)
@@ -30,6 +35,10 @@ def pytest_configure(config):
     settings.load_profile("quick")
     if config.option.seed is None:
         config.option.seed = secrets.randbelow(2**32)
+
+
+def pytest_unconfigure():
+    shutil.rmtree(SERVE_HOME, ignore_errors=True)
 
 
 def pytest_report_header(config):

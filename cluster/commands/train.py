@@ -129,7 +129,9 @@ def train(
 def plain(report: Report) -> dict[str, Any]:
     """The report for JSON: figures as they are, times as RFC 3339."""
     split: dict[str, Any] = {
-        name.removesuffix("_us"): show.instant(value) if name.endswith("_us") else value
+        f"{name.removesuffix('_us')}_at" if name.endswith("_us") else name: (
+            show.instant(value) if name.endswith("_us") else value
+        )
         for name, value in msgspec.to_builtins(report.split).items()
     }
     return report._asdict() | {"split": split, "metrics": msgspec.to_builtins(report.metrics)}

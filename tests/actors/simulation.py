@@ -16,13 +16,17 @@ from tests.ports.sim_disk import Crash, SimOs
 from tests.twin import histories
 from tests.twin.histories import NOW, SITES, T0, Ledger, decoded, event, message, tell
 from tests.twin.oracle import Oracle
-from twin import digest
+from twin import digest, frames
 from twin.errors import DiskFull, Fenced, JournalCorrupt, JournalFailed
 from twin.frames import column_texts
 from twin.transition import State
 
 ITEM = {"site": "W", "product": "P"}
 LOSS = (Crash, JournalFailed, OSError)
+
+
+def quiet(*_):
+    """Nothing happens at a call."""
 
 
 class Broken(AssertionError):
@@ -50,7 +54,8 @@ class World:
 
     def live(self, steps):
         acts = [self.ingest] * 6 + [self.checkpoint, self.cut, self.kill, self.fail, self.fill]
-        acts += [self.replace, self.wake, self.wake, self.cut_inside, self.cut_inside, self.damage]
+        acts += [self.replace, self.wake, self.cut_inside, self.cut_inside, self.damage]
+        acts += [self.meddle, self.overtake, self.overtake]
         for _ in range(steps):
             self.rng.choice(acts)()
         self.cut()
@@ -89,9 +94,8 @@ class World:
         """Cut the power some calls into whatever comes next, be it a start."""
         self.system.left = self.rng.randrange(40)
         self.rng.choice([self.ingest, self.checkpoint, self.replace, self.kill])()
-        if self.system.left is None:
-            return
-        self.cut()
+        if self.system.left is not None:
+            self.cut()
 
     def kill(self):
         """Kill the process; what it wrote is still in the memory of the system."""
@@ -105,6 +109,51 @@ class World:
         """Start a successor while the writer lives on."""
         self.stale.append(self.one)
         self.start()
+
+    def die(self):
+        """End the process in the middle of a call, with or without the power."""
+        self.rng.choice([self.cut, self.kill])()
+
+    def meddle(self):
+        """Let the writer go on while its successor starts: what it acknowledges must count."""
+        old, left = self.one, self.rng.randrange(30)
+
+        def go_on(*_):
+            nonlocal left
+            left -= 1
+            if left > 0 or self.one is old is None:
+                return
+            self.system.on_call = quiet
+            for _ in range(2):
+                try:
+                    self.hear(old, self.batch())
+                except Fenced:
+                    self.counts["fenced"] += 1
+
+        self.system.on_call = go_on
+        self.replace()
+        self.system.on_call = quiet
+
+    def overtake(self):
+        """Start a successor while the writer is inside a call of its own."""
+        old, left = self.one, self.rng.randrange(8)
+
+        def start(*_):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                self.system.on_call = quiet
+                self.replace()
+
+        self.system.on_call = start
+        try:
+            self.hear(old, self.batch())
+        except Fenced:
+            self.counts["fenced"] += 1
+        except LOSS:
+            self.die()
+        self.system.on_call = quiet
+        self.check()
 
     def fail(self):
         call = self.rng.choice(["fsync", "fsync", "pwrite", "open"])
@@ -142,38 +191,42 @@ class World:
 
     def damage(self):
         """Flip one bit of what is acknowledged: the next start must refuse, and then recover."""
-        if not self.told or not self.disk.exists(HOME / "witness"):
+        epoch = self.one.epoch
+        parts = sorted(self.disk.names(HOME / f"e{epoch}"))
+        if not parts:
             return
-        part = self.rng.choice(
-            [
-                HOME / folder / name
-                for folder in self.disk.names(HOME)
-                if folder.startswith("e") and not folder.startswith("epoch")
-                for name in self.disk.names(HOME / folder)
-            ]
-        )
-        node = self.system.file(part)
+        node = self.system.file(HOME / f"e{epoch}" / parts[-1])
+        starts = [found.start for found in frames.scan(memoryview(bytes(node.now)))]
         used = len(bytes(node.now).rstrip(b"\0"))
-        sealed = [name for name in self.disk.names(HOME) if name.startswith("seal-")]
-        if not used or f"seal-{part.parent.name[1:]}" in sealed:
+        if self.rng.random() < 0.5:
+            used = (
+                starts[-1] if starts else 0
+            )  # a whole frame is behind it, so no witness is needed
+            if self.disk.exists(HOME / "witness"):
+                self.disk.remove(HOME / "witness")
+        elif self.witnessed() != self.one.next:
+            return  # what no witness names looks as if it was being written
+        if not used:
             return
         keep = bytes(node.now), node.durable, list(node.pending)
-        at = self.rng.randrange(used)
-        node.now[at] ^= 1 << self.rng.randrange(8)
+        node.now[self.rng.randrange(used)] ^= 1 << self.rng.randrange(8)
         self.counts["damaged"] += 1
+        checker = journal_file.FileJournal(self.disk, HOME, epoch + 1, "checker")
         try:
-            journal = journal_file.FileJournal(
-                self.disk, HOME, marker.newest(self.disk, HOME) + 1, "checker"
-            )
-            journal.claim()
+            checker.claim()
         except JournalCorrupt:
             node.now, node.durable, node.pending = bytearray(keep[0]), keep[1], keep[2]
-        except LOSS:
-            raise Broken("damage was answered by another error") from None
-        else:
-            raise Broken("damage was not noticed")
+        except Fenced:
+            raise Broken("a marker is missing") from None
+        else:  # it may have hit a frame without events
+            require(checker.next == self.one.next, "damage was not noticed")
         self.stale.append(self.one)
         self.start()
+
+    def witnessed(self):
+        if not self.disk.exists(HOME / "witness"):
+            return -1
+        return int.from_bytes(self.disk.read(HOME / "witness", 0, 8), "little")
 
     def ingest(self):
         messages = [self.batch() for _ in range(self.rng.choice([1, 1, 2, 3]))]
@@ -182,7 +235,7 @@ class World:
         except DiskFull:
             return
         except LOSS:
-            self.cut()
+            self.die()
 
     def batch(self):
         """Return new events, broken ones, repairs, repeats of what may or may not be known."""
@@ -202,9 +255,11 @@ class World:
 
     def fresh(self, name, broken):
         kind = self.rng.choice(["counted", "moved"])
-        amount = {"quantity": self.rng.randrange(9)} if kind == "counted" else {
-            "delta": self.rng.randint(-9, 9)
-        }
+        amount = (
+            {"quantity": self.rng.randrange(9)}
+            if kind == "counted"
+            else {"delta": self.rng.randint(-9, 9)}
+        )
         return event(
             id=name,
             type=f"stock.{kind}",
@@ -230,10 +285,10 @@ class World:
 
     def check(self):
         """Compare what is there with what was acknowledged and with the oracle."""
-        journal = self.one._journal  # noqa: SLF001
-        frames = [frame for frame in journal.scan() if frame.size]
+        journal = self.one._journal
+        whole = [frame for frame in journal.scan() if frame.size]
         ids = []
-        for frame in frames:
+        for frame in whole:
             require(frame.first == len(ids), "offsets have a gap or a repeat", frame.first)
             ids += column_texts(frame.columns, "id").list()
         require(len(ids) == self.one.next, "the journal and the state differ", len(ids))
@@ -241,15 +296,15 @@ class World:
             require(offset < len(ids) and ids[offset] == name, "acknowledged and lost", name)
         oracle = Oracle()
         rebuilt = State(SITES)
-        for frame, offset in ((frame, frame.first) for frame in frames):
+        for frame, offset in ((frame, frame.first) for frame in whole):
             rebuilt.commit(frame, journal.at)
             for name, at in zip(ids[offset : offset + frame.size], range(frame.size), strict=True):
                 said = self.content(frame, at, name)
-                outcome = oracle.offer(said)
-                require(outcome[1] == offset + at, "journaled twice", name, outcome, offset + at)
+                taken = oracle.take(said)
+                require(taken[1] == offset + at, "journaled twice", name, taken, offset + at)
         live = self.one.digests()
         require(live == digest.digests(rebuilt.snapshot(), rebuilt.seen), "a checkpoint differs")
-        known = {kind: twins for kind, twins in decoded(self.one._state).items() if twins}  # noqa: SLF001
+        known = {kind: twins for kind, twins in decoded(self.one._state).items() if twins}
         require(known == oracle.truth(), "what is known is not what the events say")
 
     def content(self, frame, at, name):

@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from cluster import clock, haproxy, serve
 from cluster.haproxy_environment import FALLBACK
+from cluster.process import descendants
 from cluster.serve import _first_cause
 from serving.access import ensure_key, mint
 from tests.serving.inference_recorder import NOW, MemoryTwin, over_grpc, publish_model, shipment
@@ -35,9 +35,10 @@ def free_port():
 def named(title):
     """Processes below this one whose title begins so: it names its workers for what they do."""
     found = []
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if " ".join(child.cmdline()).startswith(title):
+    for child in descendants(os.getpid()):
+        with contextlib.suppress(OSError):
+            line = Path(f"/proc/{child.pid}/cmdline").read_bytes()
+            if line.replace(b"\0", b" ").startswith(title.encode()):
                 found.append(child.pid)
     return found
 

@@ -25,6 +25,6 @@ def test_a_ray_that_is_gone_is_not_waited_for(known, now_us, tmp_path):
 def test_the_report_is_json_with_times_people_can_read(published):
     held = json.loads(msgspec.json.encode(plain(published[1])))
 
-    assert held["split"]["cut"] == "2011-12-28"
+    assert held["split"]["cut_at"] == "2011-12-28"
     assert set(held["metrics"]) == {"model", "lane_median", "promised_date"}
     assert held["metrics"]["lane_median"]["mae"] > 0

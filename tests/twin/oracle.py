@@ -63,29 +63,34 @@ def says(event):
 class Oracle:
     def __init__(self, tenant="demo"):
         self.tenant = tenant
-        self.seen = {}  # (source, id) -> (event, outcome, offset)
-        self.journal = []  # events in order of offset, and whether each is parked
+        self.seen = {}  # (source, id) -> (event, whether it is parked, offset)
+        self.journal = []  # events in order of offset
         self.standing = []
 
     def offer(self, event):
         """Return (outcome, offset) of one event."""
+        before = self.truth()
+        outcome, offset = self.take(event)
+        if outcome == "STANDS":
+            outcome = "APPLIED" if self._changed(before, event) else "SUPERSEDED"
+        return outcome, offset
+
+    def take(self, event):
+        """Return what becomes of an event, STANDS where it counts, and its offset."""
         name = event["source"], event["id"]
         if name in self.seen:
-            first, outcome, offset = self.seen[name]
+            first, parked, offset = self.seen[name]
             if first == event:
                 return "DUPLICATE", offset
-            if outcome != "PARKED":
+            if not parked:
                 return "REJECTED", -1
         offset = len(self.journal)
         self.journal.append(event)
+        self.seen[name] = event, broken(event), offset
         if broken(event):
-            outcome = "PARKED"
-        else:
-            before = self.truth()
-            self.standing.append(event)
-            outcome = "APPLIED" if self._changed(before, event) else "SUPERSEDED"
-        self.seen[name] = event, outcome, offset
-        return outcome, offset
+            return "PARKED", offset
+        self.standing.append(event)
+        return "STANDS", offset
 
     def truth(self):
         """Return kind -> name -> {column: value} of what is known."""

@@ -1,0 +1,157 @@
+"""The end of a twin and its next life: nothing is left behind, and nothing is lost.
+
+Its tests run last, as they end the twin of all others: the host is killed with -9 while Serve,
+HAProxy, the world and all shards run; then `twin down`, then `twin up` in the same folder.
+"""
+
+import os
+import signal
+import socket
+from typing import Any, NamedTuple
+
+import pytest
+
+from cluster import clock
+from tests.system.running import LIVING, STILL, Told, kill, until
+
+pytestmark = pytest.mark.ray
+
+
+class Ended(NamedTuple):
+    """What was before the host was killed, and what `twin down` left."""
+
+    before: dict[str, Any]  # shard -> its status, digests included
+    now: int
+    roles: set[str]
+    ports: set[int]
+    orphans: int
+    told: Told
+    left: list[Any]
+    open_ports: set[int]
+
+
+def settled(twin):
+    """Return the digests of all shards, once two looks at them are the same."""
+    with twin.client() as client:
+        first = {s.name: s for s in client.status(digests=True).shards}
+        second = {s.name: s for s in client.status(digests=True).shards}
+    same = all(second[name].replay_digest == one.replay_digest for name, one in first.items())
+    return second if same else None
+
+
+def answers(port):
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def ended(served):
+    """The host, killed with -9 while all of it ran; then `twin down`."""
+    twin = served
+    twin.pace(STILL)
+    (world,) = twin.pids("world")
+    os.kill(world, signal.SIGSTOP)  # what flows when the host dies is in test_faults
+    before = until(lambda: settled(twin), "the shards to come to rest", 60)
+    now = clock.Clock(twin.folder).now_us()
+    processes = {p.pid: p for p in (*twin.recorded(), *twin.traces())}
+    ports = {s.port for s in twin.sockets()}
+    (host,) = twin.pids("host")
+    kill(host)
+    orphans = len([p for p in twin.traces() if p.pid in processes])
+    told = twin.twin("down")
+    roles = {p.role for p in processes.values()}
+    alive = {p.pid: p for p in twin.traces()}
+    left = [p for p in processes.values() if alive.get(p.pid) == p] + list(alive.values())
+    open_ports = {port for port in ports | set(twin.config.ports) if answers(port)}
+    return Ended(before, now, roles, ports, orphans, told, left, open_ports)
+
+
+@pytest.fixture(scope="module")
+def revived(running, ended):
+    """The same folder, started again: without Serve, whose new predictions would be news."""
+    told = running.twin("up", TWIN_SERVE="0")
+    assert told.status == 0, told
+    return told
+
+
+def test_down_after_the_host_was_killed_leaves_no_process_and_no_open_port(ended):
+    assert {"world", "gateway east", "gateway west", "raylet", "haproxy"} <= ended.roles
+    assert len(ended.ports) > 20
+    assert ended.orphans > 10, "the others died with the host: nothing was left to end"
+    assert ended.told.status == 0
+    assert "the host was gone" in ended.told.out
+    assert ended.left == []
+    assert ended.open_ports == set()
+
+
+def test_down_of_what_does_not_run_says_so_and_asking_it_says_the_next_step(running, ended):
+    if (running.folder / "gateways.json").exists():
+        pytest.skip("it was started again before this test")
+
+    down, status = running.twin("down"), running.twin("status")
+
+    assert (down.status, down.out) == (0, f"  nothing runs in {running.folder}\n")
+    assert (status.status, status.err.partition(":")[0]) == (1, "NOT_RUNNING")
+
+
+def test_the_next_life_holds_what_the_last_one_acknowledged_digest_by_digest(
+    running, ended, revived
+):
+    with running.client() as client:
+        after = {s.name: s for s in client.status(verify=True).shards}
+
+    assert after.keys() == ended.before.keys()
+    for name, before in ended.before.items():
+        shard = after[name]
+        assert shard.epoch == before.epoch + 1, name
+        assert shard.offset == before.offset, name
+        assert shard.truth_digest == before.truth_digest == shard.journal_truth_digest != "", name
+        assert shard.replay_digest == before.replay_digest == shard.journal_replay_digest, name
+        assert shard.checkpoint_offset + shard.replayed == shard.offset, name
+    assert "0 events replayed" not in revived.out
+
+
+def test_the_clock_of_the_next_life_goes_on_and_so_does_its_world(running, ended, revived):
+    running.pace(LIVING)
+    with running.client() as client:
+        sent = client.status()
+        until(lambda: client.status().now > ended.now + 86_400_000_000, "a day to pass", 60)
+        until(
+            lambda: (
+                sum(s.offset for s in client.status().shards)
+                > sum(s.offset for s in sent.shards) + 20
+            ),
+            "the world to go on",
+            60,
+        )
+
+    assert ended.now <= sent.now < ended.now + 12 * 3600 * 1_000_000
+    assert sent.clock == "replay"
+    counts = running.world()["counts"]
+    assert set(counts) <= {"APPLIED", "SUPERSEDED", "DUPLICATE"}, counts
+
+
+def test_predictions_without_serve_are_the_lane_tables_and_say_so(running, ended, revived):
+    with running.client() as client:
+        open_one = client.search("shipment", "delivered_at IS ABSENT", limit=1, region="west")
+
+    told = running.twin("predict", open_one.twins[0].id, "--region", "west", "--json")
+
+    assert told.status == 3
+    assert told.json["answered_by"] == "rule/lane-median@1"
+    assert (told.json["mode"], told.json["reason"]) == ("degraded", "SERVE_UNAVAILABLE")
+
+
+def test_down_closes_the_journals_cleanly_and_leaves_nothing(running, revived):
+    processes = {p.pid: p for p in (*running.recorded(), *running.traces())}
+    ports = {s.port for s in running.sockets()}
+
+    told = running.twin("down")
+
+    assert told.status == 0
+    assert "journals closed cleanly" in told.out
+    assert len(processes) > 12
+    assert running.traces() == []
+    assert {port for port in ports if answers(port)} == set()
+    assert not any((running.folder / name).exists() for name in ("pids.json", "gateways.json"))
