@@ -9,7 +9,7 @@ export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER := 0
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check proto system
+.PHONY: help install demo test test-slow bench check proto system
 
 help: ## list these
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: install ## the tests that CI runs; ARGS="-k name" picks some
 test-slow: install ## long fault, soak and drill runs
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
+bench: install ## figures of this machine beside Redis and PostgreSQL, if installed; ARGS="--seconds 20 --events 5e6"
+	@for name in ingest query recover memory snapshot; do \
+		echo "bench $$name"; $(BIN)/twin bench $$name $(ARGS) || exit; done
+
 check: install ## lint, types, layers, lengths, version
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -35,7 +39,7 @@ check: install ## lint, types, layers, lengths, version
 	@$(BIN)/python tools/versions.py
 	@if command -v buf >/dev/null; then buf lint; else echo "buf is not here: the proto is not linted"; fi
 
-system: ## Debian packages that the tests want (chromium); none is needed to run
+system: ## Debian packages for tests (chromium) and bench (Redis, PostgreSQL); none is needed to run
 	@tools/system.sh
 
 proto: ## generate the gRPC stubs anew, after a change of serving/wire/twin.proto

@@ -33,7 +33,7 @@ class Checkpoints:
         for name in reversed(self._names()):
             try:
                 state = restore(self._disk.read(self._folder / name), rule)
-            except (JournalCorrupt, OSError):
+            except (JournalCorrupt, OSError, KeyError):  # or of a version with other columns
                 self.passed_over.append(name)
                 continue
             self.offset = state.next

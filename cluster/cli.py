@@ -39,9 +39,13 @@ COMMANDS: dict[str, Entry] = {
     "aggregate": Entry("Counts, sums and top groups over shards and regions.", "server"),
     "receipt": Entry("What became of an event.", "server"),
     "quarantine": Entry("Events parked because they break their contract.", "server"),
+    "journal": Entry("Verify, show and measure the files that events are in.", "server"),
+    "contracts": Entry("Export what events must say as JSON Schema; check changes.", "arrow"),
     "train": Entry("Fit the model of delays, beside its baseline.", "server,ml"),
     "predict": Entry("When shipments will arrive, and who says so.", "server"),
     "scenario": Entry("What if: futures of a live snapshot, disrupted or not.", "server,ml"),
+    "bench": Entry("Measure this machine: ingest, queries, recovery, memory.", "server"),
+    "drill": Entry("Break it on purpose: kill -9 shards under load, then count.", "server"),
     "token": Entry("Make a token for a client.", "server"),
     "error": Entry("What a code word means and what to do about it.", ""),
 }
@@ -154,7 +158,7 @@ def told(error: Exception) -> str:
         sentence += f". {known.remedy.rstrip('.')}"
     if isinstance(error, Retryable):
         sentence += f" (again in {error.retry_after:g} s)"
-    return f"{code}: {sentence}."
+    return f"{code}: {sentence}" + ("" if sentence.endswith("?") else ".")
 
 
 def code_of(error: Exception) -> str:

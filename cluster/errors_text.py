@@ -92,6 +92,14 @@ TEXTS: dict[str, Text] = {
         "A value has another type than its contract says.",
         "Send the same id again with the right type.",
     ),
+    "CONTRACT_BROKEN": Text(
+        "A contract no longer accepts, or takes to mean something else, what it accepted before.",
+        "Leave the old version as it was; append a new version of the type and a step to it.",
+    ),
+    "CONTRACTS_STALE": Text(
+        "The exported contracts are not those of this program.",
+        "Write them anew with `twin contracts export`.",
+    ),
     # who asks
     "TOKEN_MISSING": Text(
         "The call carries no token.",

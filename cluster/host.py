@@ -125,12 +125,11 @@ class Host:
             self._serve.start()
 
     def _begin_clock(self) -> None:
-        """Go on with a replay, or begin one; slowly until the history is loaded."""
-        speed = self._config.speed if (self._folder / LOADED).exists() else 1.0
-        if clock.resume(self._folder, speed):
+        """Go on with a replay, or begin one; slowly, or days would pass before anyone can ask."""
+        if clock.resume(self._folder, 1.0):
             self._demo = True
         elif self._demo:
-            clock.start(self._folder, SIM_START_US, speed)
+            clock.start(self._folder, SIM_START_US, 1.0)
 
     def _reap_old(self, progress: Progress) -> None:
         """End what a killed host left: two writers of one shard would only fence each other."""
@@ -207,7 +206,10 @@ class Host:
         from cluster.world.load import load_demo  # noqa: PLC0415 - numpy and the history, if asked
 
         loaded = self._folder / LOADED
-        if not loaded.exists():
+        if loaded.exists():
+            clock.note(self._folder)
+            clock.resume(self._folder, self._config.speed)
+        else:
             load_demo(self._folder, progress)
             clock.start(self._folder, SIM_START_US, self._config.speed)
             loaded.touch()

@@ -1,6 +1,6 @@
 """Access: who may ask for what. Only a token, a JWT of one fixed algorithm, opens a door.
 
-The data directory's `key` (mode 0600) signs; `key.pub` verifies. A token names its bearer,
+The data directory's `key` (mode 0600) signs and verifies. A token names its bearer,
 tenant, region and scopes, and lives 15 minutes by default and an hour at most.
 """
 

@@ -154,7 +154,10 @@ class GatewaySurface:
         parked.sort(key=lambda receipt: -receipt.ingest_time)
         shown = parked[: request.limit]
         return pb.QuarantineReply(
-            parked=shown, shown=len(shown), total=sum(answer.total for answer in answers)
+            parked=shown,
+            shown=len(shown),
+            total=sum(answer.total for answer in answers),
+            now=self._clock(),
         )
 
     async def locate(self, request: pb.LocateRequest, who: Identity) -> pb.LocateReply:

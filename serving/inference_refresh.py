@@ -136,7 +136,7 @@ class Refresher:
         """Rows of this round: those after the last one predicted, and then from the start again."""
         if not columns:
             return np.array([], dtype=np.int64)
-        open_rows = np.flatnonzero(columns["status"] < Milestone.DELIVERED)
+        open_rows = np.flatnonzero(columns["status"] < Milestone.CANCELLED)
         ids = columns["id"][open_rows].astype(str)
         order = np.argsort(ids, kind="stable")
         start = int(np.searchsorted(ids[order], self._after, side="right"))

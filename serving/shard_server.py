@@ -250,7 +250,9 @@ class ShardSurface:
                 "%s: the journal failed, this process ends", self.shard.name, exc_info=True
             )
             os._exit(1)  # nothing restarts by itself: the supervisor starts a successor
-        except TwinError as e:
+        except Exception as e:
+            if not isinstance(e, TwinError):
+                log.critical("%s: a batch failed", self.shard.name, exc_info=True)
             for one in batch or []:
                 if not one.answer.done():
                     one.answer.set_exception(e)

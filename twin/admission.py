@@ -193,6 +193,10 @@ def _broken(offered: Offered, contract: Contract) -> NDArray[np.int8]:
         present = _present(offered, promise.name)
         if promise.required:
             reason[~present] = Reason.FIELD_MISSING
+        if promise.among and promise.name in offered.words:
+            column_words = offered.words[promise.name]
+            known = np.array([w in promise.among for w in column_words.words] + [True])
+            reason[~known[column_words.codes]] = Reason.OUT_OF_RANGE
         column = offered.numbers.get(promise.name)
         if column is None:
             continue

@@ -2,6 +2,7 @@
 
 The bytes are one frame (twin.frames): columns, keys, lexicon, dedup, levels; a wrong byte fails
 its checksum. Replaying the journal from `offset` on leads to the state that would have been.
+What an older program's checkpoint lacks is absent: no event before it can have said it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def write(snapshot: Snapshot, extra: dict[str, Column], epoch: int) -> bytes:
     columns = dict(extra)
     for kind, table in snapshot.tables.items():
         columns |= text_columns(f"{kind}/name", snapshot.names[kind])
-        columns |= {f"{kind}/{name}": table.column(name) for name in table.blanks}
+        columns |= {f"{kind}/{name}": column for name, column in table.dump().items()}
     return frames.encode(
         Frame(
             epoch,
@@ -66,8 +67,9 @@ def restore(raw: bytes, rule: Rule) -> State:
     for kind, held in state.kinds.items():
         names = column_texts(frame.columns, f"{kind}/name")
         held.keys.add(names)
-        columns = {name: frame.columns[f"{kind}/{name}"] for name in held.table.blanks}
-        held.table.load(columns, names.size)
+        own = len(kind) + 1
+        dump = {n[own:]: c for n, c in frame.columns.items() if n.startswith(f"{kind}/")}
+        held.table.load(dump, names.size)
         held.levels = _read_levels(kind, frame.columns)
     seen = {n[5:]: column for n, column in frame.columns.items() if n.startswith("seen.")}
     state.seen.load(seen)

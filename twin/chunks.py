@@ -1,14 +1,18 @@
 """Chunks: columns in pieces of fixed size, so that a snapshot costs next to nothing.
 
 Columns that change together form a block. All chunks of a block lie in one arena per column, and
-a page table says which place holds which chunk. A snapshot freezes the places in use: a write to
-a frozen chunk copies it to a free place first, so a snapshot never changes. When an arena is full
-the chunks in use move to a new one, and whoever holds a snapshot keeps the old.
+a page table says which place holds which chunk; place 0 is blank for ever, and stands for every
+chunk that was never written. A snapshot freezes the places in use: a write to a frozen chunk
+copies it to a free place first, so a snapshot never changes. When an arena is full the chunks in
+use move to a new one, and whoever holds a snapshot keeps the old.
+
+A sparse block has a slot only for rows that ever got a value; slot 0 is blank, and every other
+row's. Which slot a row has is a column of a block too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,30 +21,69 @@ from numpy.typing import NDArray
 Column = NDArray[Any]
 BITS = 12
 CHUNK = 1 << BITS  # rows: a copy moves 32 KiB of an 8-byte column
-SMALLEST = 8  # chunks in a new arena
+SMALLEST = 4  # places in a new arena; what is not given out takes no memory
+SLOT = "slot"
+ROWS = ".rows"  # in a dump: which rows the columns of a sparse block are of
+
+
+class Pages(NamedTuple):
+    """The chunks of one block at one moment. Immutable."""
+
+    arenas: Mapping[str, Column]  # column -> (places, CHUNK)
+    pages: NDArray[np.int64]  # place of each chunk
+    slots: Pages | None = None  # of a sparse block: which slot each row has
+    rows: NDArray[np.int32] | None = None  # and which row each slot is of; -1 of slot 0
+
+    def column(self, name: str, size: int) -> Column:
+        """Return one column (size,); not copied if its chunks lie in order."""
+        arena = self.arenas[name]
+        if self.rows is not None:
+            whole = np.full(size, arena[0, 0])
+            whole[self.rows[1:]] = self._flat(arena)[1 : self.rows.size]
+            return whole
+        return self._flat(arena)[:size]
+
+    def take(self, name: str, rows: Column) -> Column:
+        if self.slots is not None:
+            rows = self.slots.take(SLOT, rows)
+        return self.arenas[name].reshape(-1)[_at(self.pages, rows)]
+
+    def _flat(self, arena: Column) -> Column:
+        first = self.pages[0] if self.pages.size else 0
+        if (self.pages == np.arange(first, first + self.pages.size)).all():
+            return arena[first : first + self.pages.size].reshape(-1)
+        return arena[self.pages].reshape(-1)
 
 
 class TableSnapshot(NamedTuple):
     """What a table held at one moment. Immutable."""
 
     size: int
-    arenas: Mapping[str, Column]  # column -> (places, CHUNK)
-    pages: Mapping[str, NDArray[np.int64]]  # column -> place of each chunk
+    blocks: Mapping[str, Pages]
+    of: Mapping[str, str]  # column -> its block
     blanks: Mapping[str, np.generic]
 
     def column(self, name: str) -> Column:
-        """Return one column (size,), read-only; not copied if its chunks lie in order."""
-        arena, pages = self.arenas[name], self.pages[name]
-        if (pages == np.arange(pages.size)).all():
-            whole = arena[: pages.size].reshape(-1)[: self.size]
-        else:
-            whole = arena[pages].reshape(-1)[: self.size]
+        """Return one column (size,), read-only."""
+        whole = self.blocks[self.of[name]].column(name, self.size)
         whole.flags.writeable = False
         return whole
 
     def take(self, name: str, rows: Column) -> Column:
         """Return the values of some rows of one column."""
-        return self.arenas[name].reshape(-1)[_at(self.pages[name], rows)]
+        return self.blocks[self.of[name]].take(name, rows)
+
+    def dump(self) -> dict[str, Column]:
+        """Return every column: whole, or of a sparse block's rows, which `BLOCK.rows` names."""
+        columns: dict[str, Column] = {}
+        for name, block in self.of.items():
+            held = self.blocks[block].rows
+            if held is None:
+                columns[name] = self.column(name)
+            else:
+                rows = columns.setdefault(f"{block}{ROWS}", np.sort(held[1:]).astype(np.int64))
+                columns[name] = self.take(name, rows)
+        return columns
 
 
 class _Block:
@@ -48,108 +91,176 @@ class _Block:
 
     def __init__(self, blanks: Mapping[str, np.generic]) -> None:
         self.blanks = dict(blanks)
-        self.arenas = {n: np.full((SMALLEST, CHUNK), blank) for n, blank in blanks.items()}
+        self.arenas = {n: np.empty((SMALLEST, CHUNK), b.dtype) for n, b in blanks.items()}
+        for name, blank in blanks.items():
+            self.arenas[name][0] = blank
         self.pages = np.empty(0, np.int64)
         self.frozen = np.empty(0, np.bool_)
-        self._used = 0  # places given out
+        self._used = 1  # places given out
 
     def grow(self, chunks: int) -> None:
         """Have at least this many chunks, the new ones blank."""
         more = chunks - self.pages.size
-        if more <= 0:
-            return
-        places = self._places(more)
-        self.pages = np.concatenate([self.pages, places])
-        self.frozen = np.concatenate([self.frozen, np.zeros(more, np.bool_)])
+        if more > 0:
+            self.pages = np.concatenate([self.pages, np.zeros(more, np.int64)])
+            self.frozen = np.concatenate([self.frozen, np.ones(more, np.bool_)])
+
+    def at(self, rows: Column) -> NDArray[np.int64]:
+        """Return where `rows` lie in the flat arenas."""
+        return _at(self.pages, rows)
+
+    def cell(self, row: int) -> tuple[int, int]:
+        """Return the place of one row, and where it is within."""
+        return int(self.pages[row >> BITS]), row & (CHUNK - 1)
 
     def own(self, rows: Column) -> NDArray[np.int64]:
         """Return where `rows` lie in the flat arenas, their chunks free to be written."""
         if self.frozen.any():
-            touched = np.unique(rows >> BITS)
-            held = touched[self.frozen[touched]]
+            chunk = rows >> BITS
+            held = chunk[self.frozen[chunk]]
             if held.size:
-                places = self._places(held.size)  # may move every chunk, frozen ones too
+                held = np.unique(held)
+                self._room(held.size)
+                held = held[self.frozen[held]]  # those that moved are free to be written
+                places = np.arange(self._used, self._used + held.size)
+                self._used += held.size
                 for arena in self.arenas.values():
                     arena[places] = arena[self.pages[held]]
                 self.pages[held] = places
                 self.frozen[held] = False
         return _at(self.pages, rows)
 
-    def snapshot(self) -> NDArray[np.int64]:
+    def snapshot(self) -> Pages:
         self.frozen[:] = True
-        return self.pages.copy()
+        return Pages(dict(self.arenas), self.pages.copy())
 
-    def _places(self, n: int) -> NDArray[np.int64]:
-        """Return `n` free places, blank; moves to a larger arena when there are too few."""
-        room = next(iter(self.arenas.values())).shape[0]
-        if self._used + n > room:
-            live = self.pages.size
-            room = max(SMALLEST, 2 * (live + n))
-            for name, blank in self.blanks.items():
-                arena = np.empty((room, CHUNK), blank.dtype)
-                arena[:live] = self.arenas[name][self.pages]
-                arena[live : live + n] = blank
-                self.arenas[name] = arena
-            self.pages = np.arange(live)
-            self.frozen = np.zeros(live, np.bool_)
-            self._used = live
-        else:
-            for name, blank in self.blanks.items():
-                self.arenas[name][self._used : self._used + n] = blank
-        places = np.arange(self._used, self._used + n)
-        self._used += n
-        return places
+    def bytes(self) -> int:
+        return sum(arena[0].nbytes * self._used for arena in self.arenas.values())
+
+    def _room(self, n: int) -> None:
+        """Have `n` free places; move to a larger arena when there are too few."""
+        if self._used + n <= next(iter(self.arenas.values())).shape[0]:
+            return
+        written = np.flatnonzero(self.pages)
+        live = 1 + written.size
+        for name, blank in self.blanks.items():
+            arena = np.empty((2 * (live + n), CHUNK), blank.dtype)
+            arena[0] = blank
+            arena[1:live] = self.arenas[name][self.pages[written]]
+            self.arenas[name] = arena
+        self.pages[written] = np.arange(1, live)
+        self.frozen[written] = False
+        self._used = live
+
+
+class _Sparse:
+    """A block that has slots only for rows that ever got a value."""
+
+    def __init__(self, blanks: Mapping[str, np.generic]) -> None:
+        self._slots = _Block({SLOT: np.int32(0)})
+        self._values = _Block(blanks)
+        self._values.grow(1)
+        self._used = 1  # slots given out
+        self._rows = np.full(SMALLEST, -1, np.int32)
+        self.blanks = self._values.blanks
+
+    @property
+    def arenas(self) -> dict[str, Column]:
+        return self._values.arenas
+
+    def grow(self, chunks: int) -> None:
+        self._slots.grow(chunks)
+
+    def at(self, rows: Column) -> NDArray[np.int64]:
+        return self._values.at(self._slot(rows))
+
+    def cell(self, row: int) -> tuple[int, int]:
+        place, within = self._slots.cell(row)
+        return self._values.cell(int(self._slots.arenas[SLOT][place, within]))
+
+    def own(self, rows: Column) -> NDArray[np.int64]:
+        slot = self._slot(rows)
+        new = slot == 0
+        if new.any():
+            fresh, which = np.unique(rows[new], return_inverse=True)
+            slots = np.arange(self._used, self._used + fresh.size)
+            self._used += fresh.size
+            if self._used > self._rows.size:  # what snapshots hold is never written again
+                more = np.empty(2 * self._used - self._rows.size, np.int32)
+                self._rows = np.concatenate([self._rows, more])
+            self._rows[slots] = fresh
+            self._values.grow(-(-self._used >> BITS))
+            at = self._slots.own(fresh)
+            self._slots.arenas[SLOT].reshape(-1)[at] = slots
+            slot[new] = slots[which]
+        return self._values.own(slot)
+
+    def snapshot(self) -> Pages:
+        slots, rows = self._slots.snapshot(), self._rows[: self._used]
+        return self._values.snapshot()._replace(slots=slots, rows=rows)
+
+    def bytes(self) -> int:
+        return self._slots.bytes() + self._values.bytes() + 4 * self._used
+
+    def _slot(self, rows: Column) -> Column:
+        """Return a copy of the slots of `rows`, 0 where they have none."""
+        return self._slots.arenas[SLOT].reshape(-1)[self._slots.at(rows)]
 
 
 class Table:
     """Columns with one writer. A row never written is blank.
 
-    `blocks`: column -> the name of its block; one block for all if it is not given.
+    `blocks`: column -> the name of its block; one block for all if it is not given. `sparse`:
+    the blocks in which few rows ever get a value.
     """
 
     def __init__(
-        self, blanks: Mapping[str, np.generic], blocks: Mapping[str, str] | None = None
+        self,
+        blanks: Mapping[str, np.generic],
+        blocks: Mapping[str, str] | None = None,
+        sparse: Collection[str] = (),
     ) -> None:
         self.blanks = dict(blanks)
         self.size = 0
-        names = blocks or dict.fromkeys(blanks, "")
+        self._names = dict(blocks or dict.fromkeys(blanks, ""))
         members: dict[str, dict[str, np.generic]] = {}
         for name, blank in blanks.items():
-            members.setdefault(names[name], {})[name] = blank
-        blocks_of = {block: _Block(columns) for block, columns in members.items()}
-        self._blocks = list(blocks_of.values())
-        self._of = {name: blocks_of[names[name]] for name in blanks}
+            members.setdefault(self._names[name], {})[name] = blank
+        self._blocks: dict[str, _Block | _Sparse] = {
+            block: _Sparse(columns) if block in sparse else _Block(columns)
+            for block, columns in members.items()
+        }
+        self._of = {name: self._blocks[self._names[name]] for name in blanks}
 
     def grow(self, size: int) -> None:
         """Have at least `size` rows."""
         if size > self.size:
-            for block in self._blocks:
+            for block in self._blocks.values():
                 block.grow(-(-size >> BITS))
             self.size = size
 
     def take(self, name: str, rows: Column) -> Column:
         """Return the values of `rows` in one column."""
         block = self._of[name]
-        return block.arenas[name].reshape(-1)[_at(block.pages, rows)]
+        return block.arenas[name].reshape(-1)[block.at(rows)]
 
     def takes(self, names: Mapping[str, str], rows: Column) -> dict[str, Column]:
         """Return label -> values of `rows`, for columns (label -> name) of one block."""
         block = self._of[next(iter(names.values()))]
-        at = _at(block.pages, rows)
+        at = block.at(rows)
         return {label: block.arenas[name].reshape(-1)[at] for label, name in names.items()}
 
     def cell(self, name: str, row: int) -> Any:
         """Return one value as a Python number."""
         block = self._of[name]
-        return block.arenas[name][block.pages[row >> BITS], row & (CHUNK - 1)].item()
+        return block.arenas[name][block.cell(row)].item()
 
     def cells(self, row: int, known: Mapping[str, int]) -> dict[str, Any]:
         """Return the values of a row in the blocks of these columns, each unless it holds that."""
         found: dict[str, Any] = {}
-        at, within = row >> BITS, row & (CHUNK - 1)
         for name, blank in known.items():
             block = self._of[name]
-            place = block.pages[at]
+            place, within = block.cell(row)
             if block.arenas[name][place, within] != blank:
                 for other, arena in block.arenas.items():
                     found[other] = arena[place, within].item()
@@ -169,30 +280,37 @@ class Table:
             block.arenas[name].reshape(-1)[at] = values
 
     def snapshot(self) -> TableSnapshot:
-        pages = {id(block): block.snapshot() for block in self._blocks}
-        return TableSnapshot(
-            self.size,
-            {name: block.arenas[name] for name, block in self._of.items()},
-            {name: pages[id(block)] for name, block in self._of.items()},
-            self.blanks,
-        )
+        pages = {name: block.snapshot() for name, block in self._blocks.items()}
+        return TableSnapshot(self.size, pages, self._names, self.blanks)
 
     def load(self, columns: Mapping[str, Column], size: int) -> None:
-        """Fill an empty table from whole columns (size,)."""
+        """Fill an empty table of `size` rows from a dump; what is missing there stays blank.
+
+        A column of a sparse block may be whole: then rows that are blank in all get no slot.
+        """
         self.grow(size)
-        rows = np.arange(size)
-        for name, values in columns.items():
-            self.put(name, rows, values)
+        every = np.arange(size)
+        for name, block in self._blocks.items():
+            held = {column: columns[column] for column in block.blanks if column in columns}
+            rows = columns.get(f"{name}{ROWS}", every)
+            if isinstance(block, _Sparse) and rows is every:
+                told = [_told(values, block.blanks[one]) for one, values in held.items()]
+                rows = np.flatnonzero(np.logical_or.reduce(told)) if told else every[:0]
+                held = {column: values[rows] for column, values in held.items()}
+            if held:
+                self.puts(held, rows)
 
     def bytes(self) -> int:
         """Return how much memory the places given out take."""
-        return sum(
-            arena.nbytes // arena.shape[0] * block._used
-            for block in self._blocks
-            for arena in block.arenas.values()
-        )
+        return sum(block.bytes() for block in self._blocks.values())
 
 
 def _at(pages: NDArray[np.int64], rows: Column) -> NDArray[np.int64]:
     where: NDArray[np.int64] = (pages[rows >> BITS] << BITS) + (rows & (CHUNK - 1))
     return where
+
+
+def _told(values: Column, blank: np.generic) -> NDArray[np.bool_]:
+    """Say where a column holds anything but its blank, which may be NaN."""
+    nothing = np.isnan(values) if blank != blank else values == blank  # noqa: PLR0124
+    return np.asarray(~nothing, np.bool_)

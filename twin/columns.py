@@ -20,7 +20,9 @@ from twin.keys import qualified
 from twin.kinds import BLANKS, KINDS, Dtype, Group, Kind, Merge
 from twin.lexicon import Draft
 from twin.outcomes import Reason
+from twin.promises import Carry
 from twin.texts import Texts, join
+from twin.upcast import converted
 
 Column = NDArray[Any]
 
@@ -215,5 +217,7 @@ def _fill(
             values[field][here] = frame.columns["time"][at]
         elif isinstance(source, str):
             values[field][here] = payload_column(frame, source)[at]
+        elif isinstance(source, Carry):  # of an older version: lifted here, and nowhere else
+            values[field][here] = converted(payload_column(frame, source.field)[at], source)
         else:
             values[field][here] = int(source)

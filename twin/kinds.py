@@ -31,6 +31,8 @@ class Merge(StrEnum):
     LATEST = "latest"  # greatest (event_time, source rank, event id)
     MAX = "max"  # furthest value, whatever its time
     LEVEL = "level"  # latest count, and the movements with event_time after it
+    SUM = "sum"  # every event's change counts once; integers in the unit of the field
+    MIN = "min"  # least value, whatever its time
 
 
 class Field(NamedTuple):
@@ -45,12 +47,16 @@ class Field(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Fields that one event decides together; older than `sla_s` they are stale."""
+    """Fields that one event decides together; older than `sla_s` they are stale.
+
+    `sparse`: few twins ever have a value, so memory is taken only for those.
+    """
 
     name: str
     merge: Merge
     fields: tuple[Field, ...]
     sla_s: float
+    sparse: bool = False
 
 
 class Kind(NamedTuple):
@@ -70,14 +76,19 @@ class Kind(NamedTuple):
 
 
 class Milestone(IntEnum):
-    """How far a shipment has come. Numbers are on disk: append between tens, never renumber."""
+    """How far a shipment has come. Numbers are on disk: append between tens, never renumber.
+
+    Cancelled is further than anything but delivered: what carriers still report of a cancelled
+    shipment does not bring it back, and goods that did arrive cannot be cancelled any more. The
+    cancellation itself stays known in its own group; taking it back is a retraction.
+    """
 
     ORDERED = 10
     DEPARTED = 20
     ARRIVED = 30
     CUSTOMS = 40
+    CANCELLED = 45
     DELIVERED = 50
-    CANCELLED = 60
 
 
 BLANKS: dict[Dtype, np.generic] = {
@@ -126,8 +137,15 @@ SHIPMENT = Kind(
             Merge.LATEST,
             (Field("lat", Dtype.NUMBER, "deg"), Field("lon", Dtype.NUMBER, "deg")),
             2 * DAY_S,
+            sparse=True,
         ),
-        Group("condition", Merge.LATEST, (Field("temp_c", Dtype.NUMBER, "degC"),), 2 * DAY_S),
+        Group(
+            "condition",
+            Merge.LATEST,
+            (Field("temp_c", Dtype.NUMBER, "degC"), Field("humidity_pct", Dtype.NUMBER, "%")),
+            2 * DAY_S,
+            sparse=True,
+        ),
         Group(
             "prediction",
             Merge.LATEST,
@@ -139,6 +157,39 @@ SHIPMENT = Kind(
                 Field("late_p", Dtype.NUMBER, "1"),
             ),
             7 * DAY_S,
+            sparse=True,
+        ),
+        Group(
+            "arrival",
+            Merge.LATEST,
+            (Field("arrived_at", _TIME, "us"), Field("arrived_place", _TEXT)),
+            90 * DAY_S,
+            sparse=True,
+        ),
+        Group(
+            "customs",
+            Merge.LATEST,
+            (Field("customs_status", _TEXT), Field("customs_reference", _TEXT)),
+            14 * DAY_S,
+            sparse=True,
+        ),
+        Group(
+            "exception",
+            Merge.LATEST,
+            (
+                Field("exception_code", _TEXT),
+                Field("exception_state", _TEXT),
+                Field("exception_place", _TEXT),
+            ),
+            30 * DAY_S,
+            sparse=True,
+        ),
+        Group(
+            "cancellation",
+            Merge.LATEST,
+            (Field("cancelled_at", _TIME, "us"), Field("cancelled_reason", _TEXT)),
+            365 * DAY_S,
+            sparse=True,
         ),
     ),
 )
@@ -157,6 +208,13 @@ SITE = Kind(
             ),
             3650 * DAY_S,
         ),
+        Group("status", Merge.LATEST, (Field("status", _TEXT),), 30 * DAY_S),
+        Group(
+            "capacity",
+            Merge.LATEST,
+            (Field("capacity", Dtype.INTEGER, "pack"),),
+            365 * DAY_S,
+        ),
     ),
 )
 SUPPLIER = Kind(
@@ -168,6 +226,25 @@ SUPPLIER = Kind(
             (Field("name", _TEXT), Field("aggregator", Dtype.FLAG)),
             3650 * DAY_S,
         ),
+        Group(
+            "lead_time",
+            Merge.LATEST,
+            (Field("lead_time_days", Dtype.INTEGER, "d"),),
+            180 * DAY_S,
+        ),
+        Group(
+            "best_lead_time",
+            Merge.MIN,
+            (Field("best_lead_time_days", Dtype.INTEGER, "d"),),
+            3650 * DAY_S,
+        ),
+        Group("status", Merge.LATEST, (Field("status", _TEXT),), 365 * DAY_S),
+        Group(
+            "capacity",
+            Merge.LATEST,
+            (Field("capacity", Dtype.INTEGER, "pack/month"),),
+            365 * DAY_S,
+        ),
     ),
 )
 STOCK = Kind(
@@ -175,6 +252,7 @@ STOCK = Kind(
     (
         Group("item", Merge.LATEST, (Field("site", _TEXT), Field("product", _TEXT)), 3650 * DAY_S),
         Group("level", Merge.LEVEL, (Field("on_hand", Dtype.INTEGER, "pack"),), 7 * DAY_S),
+        Group("reservation", Merge.SUM, (Field("reserved", Dtype.INTEGER, "pack"),), 7 * DAY_S),
     ),
 )
 

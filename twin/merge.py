@@ -1,8 +1,10 @@
 """Merging: which event decides the values of a twin, whatever order events arrive in.
 
 `latest`: of each group, the event with the greatest (event_time, source rank, event id) wins.
-`max`: the greatest value wins, and among equal values the greatest such key. The offset, that
-is arrival, decides nothing; live traffic, replay and what-if runs use these same rules.
+`max` and `min`: the greatest or least value wins, and among equal values the greatest such key.
+`sum`: every event's changes count once, and the event with the greatest such key gives the
+provenance. The offset, that is arrival, decides nothing; live traffic, replay and what-if runs
+use these same rules.
 """
 
 from __future__ import annotations
@@ -73,6 +75,11 @@ def blocks(kind: Kind) -> dict[str, str]:
     return of
 
 
+def sparse(kind: Kind) -> set[str]:
+    """Return the blocks of a kind's table in which few twins ever have a value."""
+    return {group.name for group in kind.groups if group.sparse}
+
+
 def decide(table: Table, group: Group, facts: Facts, ranks: Column) -> Decision:
     """Return what `facts` do to `group`, without changing it. `ranks`: rank of each source code."""
     n = facts.row.size
@@ -81,6 +88,10 @@ def decide(table: Table, group: Group, facts: Facts, ranks: Column) -> Decision:
     held, held_tie = _held(table, group, facts.row, ranks)
     winner, applied = np.full(rows, -1, np.int32), np.zeros(n, np.bool_)
     decide_latest(number, _keys(group, facts), facts.tie, held, held_tie, winner, applied)
+    if group.merge is Merge.SUM:
+        return Decision(
+            group, _summed(table, group, facts, number, winner), ~np.zeros_like(applied)
+        )
     return Decision(group, facts.take(np.sort(winner[winner >= 0])), applied)
 
 
@@ -93,6 +104,26 @@ def commit(table: Table, decision: Decision) -> None:
     table.puts({**won.values, **provenance}, won.row)
 
 
+def _summed(table: Table, group: Group, facts: Facts, number: Column, winner: Column) -> Facts:
+    """Return the new sums, and the provenance of the newest event of each. A sum of nothing is 0.
+
+    Integers wrap far beyond what contracts allow, so no order of events can change a sum.
+    """
+    some = np.empty(winner.size, np.int64)  # any event of each row
+    some[number] = np.arange(number.size)
+    row = facts.row[some]
+    values: dict[str, Column] = {}
+    for field in group.fields:
+        held, given = table.take(field.name, row), facts.values[field.name]
+        total = np.where(held == ABSENT, 0, held)
+        np.add.at(total, number, np.where(given == ABSENT, 0, given))
+        values[field.name] = total
+    newest = facts.take(np.where(winner >= 0, winner, some))
+    before = table.takes({name: f"{group.name}.{name}" for name in PROVENANCE}, row)
+    told = {name: np.where(winner >= 0, getattr(newest, name), before[name]) for name in before}
+    return newest._replace(row=row, values=values, **told)
+
+
 def _held(
     table: Table, group: Group, row: Column, ranks: Column
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
@@ -100,7 +131,7 @@ def _held(
     names = {name: f"{group.name}.{name}" for name in ("as_of", "tie", "source")}
     held = table.takes(names | {"value": group.fields[0].name}, row)
     key = np.empty((row.size, 3), np.int64)
-    key[:, 0] = held["value"] if group.merge is Merge.MAX else 0
+    key[:, 0] = _order(group, held["value"])
     key[:, 1] = held["as_of"]
     key[:, 2] = -1
     known = held["source"] >= 0
@@ -110,7 +141,14 @@ def _held(
 
 def _keys(group: Group, facts: Facts) -> NDArray[np.int64]:
     key = np.empty((facts.row.size, 3), np.int64)
-    key[:, 0] = facts.values[group.fields[0].name] if group.merge is Merge.MAX else 0
+    key[:, 0] = _order(group, facts.values[group.fields[0].name])
     key[:, 1] = facts.as_of
     key[:, 2] = facts.rank
     return key
+
+
+def _order(group: Group, values: Column) -> Any:
+    """Return what competes before time does. An absent integer is the least either way."""
+    if group.merge is Merge.MAX:
+        return values
+    return -values if group.merge is Merge.MIN else 0

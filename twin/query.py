@@ -112,6 +112,11 @@ class View(NamedTuple):
         if predicate.field == "id":
             return self._id(predicate)
         values = self.values(predicate.field)
+        if predicate.field == "region" and isinstance(predicate.value, float | int):
+            raise BadRequest(f"region is a text; put {predicate.value:g} in single quotes")
+        if predicate.field == "region" and predicate.operator in OPERATORS:
+            same = OPERATORS[predicate.operator](self.region, predicate.value)
+            return np.full(values.known.size, same, np.bool_)
         if predicate.operator == "KNOWN":
             return values.known
         if predicate.operator == "ABSENT":
@@ -228,6 +233,9 @@ def ordered(view: View, rows: Column, order: str, limit: int) -> NDArray[np.int6
     if not order or not rows.size:
         return rows[:limit]
     name = order.removeprefix("-")
+    if name == "id":
+        at = np.argsort(np.array(view.ids(rows), object), kind="stable")
+        return rows[at[::-1] if order.startswith("-") else at][:limit]
     values = view.values(name)
     column, is_known = values.column[rows], values.known[rows]
     if values.dtype is Dtype.TEXT:
@@ -260,15 +268,17 @@ def groups(view: View, rows: Column, by: Sequence[str]) -> tuple[list[tuple[str,
 
 def labelled(view: View, name: str, rows: Column) -> tuple[list[str], Column]:
     """Return a column of some rows as texts: the distinct ones, and which one each row has."""
+    if name == "region":
+        return [view.region], np.zeros(rows.size, np.int64)
     values = view.values(name)
-    column = values.column[rows]
-    distinct, which = np.unique(column, return_inverse=True)
-    is_known = known(distinct, values.dtype)
-    words = [
-        text(view.snapshot, value, values.dtype) if ok else ""
-        for value, ok in zip(distinct, is_known.tolist(), strict=True)
-    ]
-    return words, which
+    is_known = values.known[rows]
+    distinct, which = np.unique(values.column[rows][is_known], return_inverse=True)
+    words = [text(view.snapshot, value, values.dtype) for value in distinct]
+    if is_known.all():
+        return words, which
+    labels = np.zeros(rows.size, np.int64)
+    labels[is_known] = which + 1
+    return ["", *words], labels
 
 
 def text(snapshot: Snapshot, value: Any, dtype: Dtype) -> str:
@@ -310,7 +320,7 @@ def _predicate(part: Sequence[tuple[str, str]]) -> Predicate:
     if what == "text":
         return Predicate(field, operator, value[1:-1].replace("''", "'"))
     if what == "number":
-        return Predicate(field, operator, float(value))
+        return Predicate(field, operator, float(value) if set(value) & set(".eE") else int(value))
     return Predicate(field, operator, value)
 
 

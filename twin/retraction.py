@@ -3,6 +3,7 @@
 An event speaks unless a standing retraction names it; a retraction stands unless a standing one
 with a greater key names it, so a retraction can be retracted and no two can undo each other. A
 retraction may come before its original: then it is a tombstone, and the original never speaks.
+It names an event of its own twin: one of another twin is not withdrawn, whichever comes first.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.contracts import CONTRACTS
 from twin.events import RETRACTS
 from twin.frames import Frame
+from twin.kinds import KINDS
 
-Hash = tuple[int, int]  # of (tenant, source, id)
+Event = tuple[int, int, int, int]  # the hash of (tenant, source, id), and its twin: kind and row
+_KINDS = [list(KINDS).index(contract.kind) for contract in CONTRACTS]
 Key = tuple[int, int, int]  # event_time, source rank, half of the hash
 
 
 class Withdrawal(NamedTuple):
     """One retraction, or the withdrawing half of a correction."""
 
-    target: Hash
-    by: Hash
+    target: Event
+    by: Event
     key: Key
 
 
@@ -32,7 +36,7 @@ class Withdrawn:
     """Every retraction a shard knows, by the event it names."""
 
     def __init__(self) -> None:
-        self._of: dict[Hash, list[Withdrawal]] = {}
+        self._of: dict[Event, list[Withdrawal]] = {}
 
     def __len__(self) -> int:
         return sum(len(found) for found in self._of.values())
@@ -45,7 +49,7 @@ class Withdrawn:
         known.append(entry)
         return True
 
-    def silenced(self, event: Hash, key: Key | None = None) -> bool:
+    def silenced(self, event: Event, key: Key | None = None) -> bool:
         """Say whether a standing retraction names `event`. `key`: of it, if it is one."""
         return any(
             (key is None or entry.key > key) and not self.silenced(entry.by, entry.key)
@@ -60,31 +64,33 @@ class Withdrawn:
         if self._of:
             named = np.array([target[0] for target in self._of], np.uint64)
             for i in np.flatnonzero(np.isin(frame.columns["hash"][:, 0], named)).tolist():
-                speaks[i] &= not self.silenced(_pair(frame.columns["hash"][i]))
+                speaks[i] &= not self.silenced(_event(frame, "hash", i))
         return speaks
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return every retraction as two tables of numbers."""
         entries = [entry for found in self._of.values() for entry in found]
-        hashes = [(*entry.target, *entry.by, entry.key[2]) for entry in entries]
-        times = [entry.key[:2] for entry in entries]
+        hashes = [(*entry.target[:2], *entry.by[:2], entry.key[2]) for entry in entries]
+        times = [(*entry.key[:2], *entry.by[2:]) for entry in entries]
         return {
             "withdrawn.hashes": np.array(hashes, np.uint64).reshape(-1, 5),
-            "withdrawn.times": np.array(times, np.int64).reshape(-1, 2),
+            "withdrawn.times": np.array(times, np.int64).reshape(-1, 4),
         }
 
     def load(self, columns: Mapping[str, NDArray[Any]]) -> None:
         hashes, times = columns["withdrawn.hashes"].tolist(), columns["withdrawn.times"].tolist()
-        for (t0, t1, b0, b1, tie), (time, rank) in zip(hashes, times, strict=True):
-            self.add(Withdrawal((t0, t1), (b0, b1), (time, rank, tie)))
+        for (t0, t1, b0, b1, tie), (time, rank, *twin) in zip(hashes, times, strict=True):
+            self.add(Withdrawal((t0, t1, *twin), (b0, b1, *twin), (time, rank, tie)))
 
 
 def withdrawal(frame: Frame, i: int, rank: int) -> Withdrawal:
     """Return what event `i` of a frame withdraws."""
     columns = frame.columns
-    by = _pair(columns["hash"][i])
-    return Withdrawal(_pair(columns["target"][i]), by, (int(columns["time"][i]), rank, by[0]))
+    by = _event(frame, "hash", i)
+    return Withdrawal(_event(frame, "target", i), by, (int(columns["time"][i]), rank, by[0]))
 
 
-def _pair(hash_: NDArray[Any]) -> Hash:
-    return int(hash_[0]), int(hash_[1])
+def _event(frame: Frame, name: str, i: int) -> Event:
+    columns = frame.columns
+    high, low = columns[name][i].tolist()
+    return high, low, _KINDS[int(columns["contract"][i])], int(columns["row"][i])

@@ -46,7 +46,7 @@ class KindState:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.table = Table(merge.blanks(kind), merge.blocks(kind))
+        self.table = Table(merge.blanks(kind), merge.blocks(kind), merge.sparse(kind))
         self.keys = Keys()
         self.levels: dict[int, level.Level] = {}
         self.as_of_columns = {f"{group.name}.as_of": ABSENT for group in kind.groups}

@@ -114,7 +114,7 @@ def machine() -> dict[str, Any]:
 
 def told(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
     """Return the rows of a table: case, unit, median, runs, against what, its runs, ratio."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for figure in figures:
         line = figure.line()
         other = figure.peer or figure.limit

@@ -101,11 +101,11 @@ def _values(stream: Stream, newest: Mapping[int, tuple[int, int]], key: int) -> 
         time, at = held
         source = SOURCES[int(stream.source[at])]
         x, y = float(stream.x[at]), float(stream.y[at])
-        fields: dict[str, Any] = [
+        says: list[dict[str, Any]] = [
             {"lat": x, "lon": y},
             {"temp_c": x},
             {"promised_at": time + PROMISE_US},
             {"departed_at": time, "status": "DEPARTED"},
-        ][type_]
-        out |= {name: (value, time, source) for name, value in fields.items()}
+        ]
+        out |= {name: (value, time, source) for name, value in says[type_].items()}
     return out

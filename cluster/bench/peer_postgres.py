@@ -35,7 +35,7 @@ insert into state select distinct on (entity_id) entity_id, kind, event_time, se
 on conflict (entity_id) do update set kind=excluded.kind, event_time=excluded.event_time,
   seq=excluded.seq, source=excluded.source, lat=excluded.lat, lon=excluded.lon, eta=excluded.eta,
   temperature=excluded.temperature, quantity=excluded.quantity where excluded.seq > state.seq"""
-TYPES = "bytea text text int8 int8 text float8 float8 int8 float8 int8".split()
+TYPES = ["bytea", "text", "text", "int8", "int8", "text", *["float8"] * 2, "int8", "float8", "int8"]
 
 
 class Postgres:

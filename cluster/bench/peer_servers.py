@@ -73,7 +73,8 @@ def postgres_server(programs: Path, folder: Path, sync: str) -> Iterator[int]:
             shutil.chown(home, POSTGRES, POSTGRES)
         except LookupError as e:
             raise Missing("PostgreSQL refuses root, and no user is called postgres") from e
-        folder.chmod(0o711)
+        for above in (folder, folder.parent):  # ours both: that user passes through them
+            above.chmod(0o711)
         as_user = ["setpriv", f"--reuid={POSTGRES}", f"--regid={POSTGRES}", "--clear-groups"]
     cluster = str(home / "c")
     initdb = [*as_user, str(programs / "initdb"), "-D", cluster, "-A", "trust", "-U", POSTGRES]

@@ -76,7 +76,7 @@ def events(
     entity = r.integers(0, entities, n, dtype=np.int32)
     if each:
         entity[: min(n, entities)] = np.arange(min(n, entities), dtype=np.int32)
-    columns = {
+    columns: dict[str, Column] = {
         "event_id": r.integers(0, 2**63, (n, 2), dtype=np.int64).view(np.uint64),
         "entity": entity,
         "kind": r.integers(0, len(KINDS), n, dtype=np.int8),

@@ -6,6 +6,7 @@ test, is used and left alone.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import ray
 
 from actors.disk import OsDisk
@@ -41,7 +43,7 @@ class Held(NamedTuple):
     """Bytes that a shard's structures take, and of how many items."""
 
     columns: int
-    index: int
+    keys: int
     dedup: int
     shipments: int
     ids: int
@@ -51,9 +53,16 @@ class Held(NamedTuple):
 class Probe(ShardHost):
     """A shard's host that a benchmark can look into."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._enough = threading.Event()
+
     def held(self) -> Held:
-        """Return what the shard holds, garbage collected."""
+        """Return what the shard holds, after what it does not hold was given back."""
         gc.collect()
+        pa.default_memory_pool().release_unused()
+        with suppress(AttributeError):  # of glibc: others give it back by themselves
+            ctypes.CDLL(None).malloc_trim(0)
         assert self._shard is not None
         state = self._shard._state
         one = state.kinds[KIND]
@@ -66,23 +75,30 @@ class Probe(ShardHost):
             "provenance": provenance / whole,
             "chain": chain / whole,
         }
-        columns, index, dedup = one.table.bytes(), one.keys.bytes(), state.seen.bytes()
-        return Held(columns, index, dedup, one.keys.size, state.seen.size, shares)
+        columns, keys, dedup = one.table.bytes(), one.keys.bytes(), state.seen.bytes()
+        return Held(columns, keys, dedup, one.keys.size, state.seen.size, shares)
 
-    def snapshots(self, every_s: float, for_s: float) -> list[float]:
-        """Take snapshots while others write; return the milliseconds each took, waiting included.
+    def snapshots(self, every_s: float, most: int) -> list[float]:
+        """Take snapshots until `enough`; return the milliseconds each took, waiting included.
 
         One is skipped where nothing was written since the last: it would cost nothing.
         """
         assert self._shard is not None
-        took, pause = [], threading.Event()
-        until, offset = time.perf_counter() + for_s, -1
-        while (start := time.perf_counter()) < until:
+        took: list[float] = []
+        offset = -1
+        while len(took) < most:
+            start = time.perf_counter()
             if self._shard.next != offset:
                 offset = self._shard.snapshot().offset
                 took.append(1000 * (time.perf_counter() - start))
-            pause.wait(every_s)
+            if self._enough.wait(every_s):
+                break
+        self._enough.clear()
         return took
+
+    def enough(self) -> None:
+        """End `snapshots`."""
+        self._enough.set()
 
 
 class OneShard:
@@ -193,7 +209,7 @@ def in_memory(folder: Path) -> bool:
     for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         left, _, right = line.partition(" - ")
         mount = left.split()[4]
-        inside = mount == "/" or place == mount or place.startswith(mount + "/")
+        inside = mount in {"/", place} or place.startswith(mount + "/")
         if inside and len(mount) >= best:
             best, kind = len(mount), right.split()[0]
     return kind in {"tmpfs", "ramfs"}

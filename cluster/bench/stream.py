@@ -123,7 +123,8 @@ def rows(stream: Stream, size: int) -> Iterator[bytes]:
     """Yield the stream as msgpack arrays of `size` rows each, as the client sends them."""
     for start in range(0, stream.size, size):
         part = stream.part(start, start + size)
-        yield _pack(list(map(_row, *(column.tolist() for column in part[1:8]), strict=True)))
+        columns = [column.tolist() for column in part[1:8]]
+        yield _pack([_row(*event) for event in zip(*columns, strict=True)])
 
 
 def _row(number: int, key: int, type_: int, source: int, time: int, x: float, y: float) -> Any:

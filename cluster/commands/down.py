@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from cluster import environment, lock, process
+from cluster import clock, environment, lock, process
 from cluster.config import Config
 from cluster.host import CONFIG, GATEWAYS, NOTES, PIDS, leftovers
 from cluster.show import folder_option
@@ -35,6 +35,8 @@ def command(folder: Path) -> None:
     if survivors := process.end(left, 2.0):
         names = ", ".join(f"{p.role} (pid {p.pid})" for p in survivors)
         raise BadRequest(f"{names} did not end; end them by pid", "STOP_FAILED")
+    if left and not cleanly:
+        clock.note(folder)  # they ran on without their host: the next start goes on from here
     if open_ports := process.busy(_ports(folder)):
         port, who = next(iter(open_ports.items()))
         raise BadRequest(f"port {port} is still held by {who}; end that process", "STOP_FAILED")

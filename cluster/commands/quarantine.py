@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -25,8 +24,8 @@ def command(limit: int, folder: Path, as_json: bool) -> None:
         show.json({"parked": rows, "shown": reply.shown, "total": reply.total})
         return
     if rows:
-        now_s = time.time()  # a receipt's ingest time is the wall clock's, also during a replay
-        ages = [show.span(max(0.0, now_s - r.ingest_time / show.MICROS)) for r in reply.parked]
+        waits = [max(0.0, (reply.now - r.ingest_time) / show.MICROS) for r in reply.parked]
+        ages = [show.span(wait) for wait in waits]
         heads = ("receipt", "source", "id", "reason", "event_time", "ingest_time", "age")
         cells = [
             [*(str(row.get(head, "-")) for head in heads[:-1]), age]

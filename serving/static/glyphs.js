@@ -3,12 +3,12 @@ export const CLASSES = {
   course: { name: "on course", tone: "--go", title: "the model expects it by its promise, or there is no prediction" },
   risk: { name: "expected late", tone: "--warn", title: "the model's median arrival is after the promised day" },
   late: { name: "past promise", tone: "--bad", title: "the promised day is over and no delivery is reported" },
-  warm: { name: "above 8 °C", tone: "--warm", title: "a refrigerated product reported above 8 °C" },
+  warm: { name: "above 30 °C", tone: "--warm", title: "reported above 30 °C: no product here is allowed more" },
 };
-const COLD_MOST_C = 8;
+const MOST_C = 30;
 
 export function classify(s, today) {
-  if (s.temp_c !== null && s.temp_c > COLD_MOST_C) return "warm";
+  if (s.temp_c !== null && s.temp_c > MOST_C) return "warm";
   if (s.promised_at && s.promised_at.slice(0, 10) < today) return "late";
   if (s.eta_p50 && s.promised_at && s.eta_p50.slice(0, 10) > s.promised_at.slice(0, 10)) return "risk";
   return "course";

@@ -34,7 +34,7 @@ export class Strip {
     const warm = tick.warm?.total;
     return [
       { name: "Past promise", figure: f.count(late), tone: late ? "bad" : "", more: late ? "▲ not delivered" : "none open" },
-      { name: "Above 8 °C", figure: f.count(warm), tone: warm ? "warm" : "", more: warm ? "■ cold products" : "none open" },
+      { name: "Above 30 °C", figure: f.count(warm), tone: warm ? "warm" : "", more: warm ? "■ above every label" : "none open" },
     ];
   }
 

@@ -287,14 +287,16 @@ class QuarantineRequest(_message.Message):
     def __init__(self, limit: _Optional[int] = ...) -> None: ...
 
 class QuarantineReply(_message.Message):
-    __slots__ = ("parked", "shown", "total")
+    __slots__ = ("parked", "shown", "total", "now")
     PARKED_FIELD_NUMBER: _ClassVar[int]
     SHOWN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
     parked: _containers.RepeatedCompositeFieldContainer[Receipt]
     shown: int
     total: int
-    def __init__(self, parked: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+    now: int
+    def __init__(self, parked: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., now: _Optional[int] = ...) -> None: ...
 
 class LocateRequest(_message.Message):
     __slots__ = ("kind", "id", "region")

@@ -165,6 +165,18 @@ def test_a_checkpoint_that_fails_its_checksum_is_passed_over(tmp_path, bad):
     assert second.digests() == one.digests()
 
 
+def test_a_checkpoint_of_a_version_with_other_columns_is_passed_over(tmp_path, monkeypatch):
+    one = shard(tmp_path)
+    offer(one, *named("a"))
+    with monkeypatch.context() as older:
+        older.setattr("twin.checkpoint._levels", lambda *_: {})
+        one.checkpoint()
+    second = shard(tmp_path, 2)
+
+    assert second.replayed == 1
+    assert second.digests() == one.digests()
+
+
 def test_a_checkpoint_beyond_the_journal_is_corruption(tmp_path):
     one = shard(tmp_path)
     offer(one, *named("a"))

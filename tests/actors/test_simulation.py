@@ -81,8 +81,9 @@ MUTANTS = [
         "repeats across the messages of a commit count twice",
         "twin.admission:repeats",
         "    if len(messages) == 1:\n",
-        "    if len(messages) > 1:\n        for message in messages:\n"
-        "            _repeats(message)\n    elif messages:\n",
+        "    for message in messages:\n        _repeats(message)\n"
+        "    if messages:\n        return\n"
+        "    if len(messages) == 1:\n",
     ),
     Mutant(
         "a repaired event is forgotten",

@@ -15,8 +15,8 @@ PACKAGES = ("twin", "actors", "training", "serving", "scenarios", "cluster")
 WORD = re.compile(r"[A-Z][A-Z0-9]+(_[A-Z0-9]+)+")  # as every code word of more than one is written
 # Words of that form in the source that nobody is answered with: the names of variables, of gRPC's
 # statuses where they are compared, and rows of tables for codes that are not raised (yet).
-OTHERS = ("RAY_", "TWIN_", "SUPPLY_TWIN_", "SC_PAGE_SIZE", "NO_COLOR", "PERMISSION_DENIED")
-TABLES = ("TABLE", "_STATUS")  # dicts from code word to HTTP or gRPC status
+OTHERS = ("RAY_", "TWIN_", "SUPPLY_TWIN_", "SC_", "NO_COLOR", "PERMISSION_DENIED")
+TABLES = ("TABLE", "_STATUS", "__all__")  # code word -> HTTP or gRPC status; names of constants
 ONE_WORD = ("MALFORMED", "OVERLOADED", "FENCED", "INTERNAL", "UNAVAILABLE")
 
 
@@ -30,19 +30,20 @@ def sources() -> Iterator[ast.Module]:
 def words() -> Iterator[str]:
     """Yield every code word in the source: texts of that form, and the codes of error classes."""
     for tree in sources():
-        rows = {id(key) for table in tables(tree) for key in table.keys}
+        rows = {id(row) for row in tabled(tree)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and id(node) not in rows and spelt(node.value):
                 yield node.value
             yield from of_class(node)
 
 
-def tables(tree: ast.Module) -> Iterator[ast.Dict]:
+def tabled(tree: ast.Module) -> Iterator[ast.expr | None]:
+    """Yield the rows of TABLES, as they stand in the source."""
     for node in tree.body:
         target = getattr(node, "target", None) or next(iter(getattr(node, "targets", [])), None)
-        named = isinstance(target, ast.Name) and target.id in TABLES
-        if named and isinstance(node.value, ast.Dict):
-            yield node.value
+        if isinstance(target, ast.Name) and target.id in TABLES:
+            table = getattr(node, "value", None)
+            yield from getattr(table, "keys", getattr(table, "elts", ()))
 
 
 def spelt(text: object) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cluster import environment, lock, process
+from cluster import clock, environment, lock, process
 from cluster.child import MOST, Child, tail
 from cluster.cli import run
 from cluster.config import Config
@@ -117,6 +117,21 @@ def test_down_after_the_host_was_killed_leaves_no_process_and_no_open_port(
     assert process.busy([port]) == {}
     assert leftovers(tmp_path) == []
     assert not (tmp_path / PIDS).exists()
+
+
+def test_a_replay_goes_on_from_when_the_last_process_ended_though_the_host_was_killed_before(
+    host: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    clock.start(tmp_path, 1_000_000, 1e6)
+    host.kill()
+    host.wait()
+    seen = clock.Clock(tmp_path).now_us()  # by processes that still answer
+
+    run(["down", "--folder", str(tmp_path)])
+    clock.resume(tmp_path)
+
+    assert seen > 1_000_000
+    assert clock.Clock(tmp_path).now_us() >= seen
 
 
 def test_down_ends_a_living_host_and_what_it_leaves(

@@ -96,7 +96,7 @@ def open_one(roll: random.Random, origin: str, code: str, at: int) -> Row:
         row |= facts({"lat": 0.0, "lon": 0.0}, START, TELEMETRY, 0.9)
         if row["product_group"].value == "HRDT":
             warm = roll.random() < 0.08
-            celsius = round(roll.uniform(8.6, 13.0) if warm else roll.uniform(3, 7), 1)
+            celsius = round(roll.uniform(31.0, 38.0) if warm else roll.uniform(3, 7), 1)
             row["temp_c"] = Fact(celsius, START, TELEMETRY, 0.97)
     late = roll.gauss(0, 9)
     p50 = max(promised + int(late * DAY), START + 2 * DAY)

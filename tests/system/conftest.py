@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from serving.wire import twin_pb2_grpc as rpc
 from tests.system.running import LIVING, STILL, Running, free_base, until
 
 LAST = "test_restart.py"  # it ends the twin of all others
@@ -89,3 +90,10 @@ def served(running, beginning):
     """The twin once Ray Serve has joined it."""
     until(lambda: running.notes().get("serve") == "ready", "Serve to join", 150)
     return running
+
+
+@pytest.fixture
+def stub(twin):
+    """The bare stub of the west's gateway, and metadata that opens it."""
+    with twin.client("west") as client:
+        yield rpc.TwinStub(client._channel), client._metadata()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from serving.access import ensure_key
 from tests.system.running import free_base
 
 FAILED, USAGE, DENIED = 1, 2, 4
@@ -26,7 +27,12 @@ def rows(tmp_path):
     [
         (("get", "no-such"), FAILED, "ENTITY_NOT_FOUND", "twin search"),
         (("receipt", "shipment/east/0/99999999"), FAILED, "INVALID_ARGUMENT", "the next one is"),
-        (("search", "shipment", "colour = 'red'"), FAILED, "FIELD_UNKNOWN", "it has status"),
+        (
+            ("search", "shipment", "colour = 'red'"),
+            FAILED,
+            "FIELD_UNKNOWN",
+            "did you mean country?\n",
+        ),
         (("search", "shipment", "lat >"), FAILED, "INVALID_ARGUMENT", "FIELD OP VALUE"),
         (("predict", "no-such"), FAILED, "ENTITY_NOT_FOUND", "check the id"),
         (("ingest", "FILE", "--mapping", "plases"), FAILED, "MAPPING_UNKNOWN", "places"),
@@ -75,8 +81,6 @@ def test_an_event_that_breaks_its_contract_is_parked_and_shown_with_its_reason(t
 def test_a_key_of_another_twin_opens_nothing(twin, tmp_path):
     for name in ("gateways.json", "config.json"):
         (tmp_path / name).write_bytes((twin.folder / name).read_bytes())
-    from serving.access import ensure_key
-
     ensure_key(tmp_path / "key")
 
     told = twin.twin("status", folder=tmp_path)

@@ -15,11 +15,10 @@ from actors import marker
 from actors.disk import OsDisk
 from cluster import process
 from serving.client import Event
+from tests.system.facts import NOON
 from tests.system.running import kill, until
-from tests.system.scms import START, day_us
 from twin.errors import Fenced, Retryable
 
-NOON = day_us(START) - 12 * 3600 * 1_000_000
 BATCH = 24
 SOURCE = "test/history"
 KINDS = ("shipment", "stock", "site", "supplier")

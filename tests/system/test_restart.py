@@ -54,7 +54,7 @@ def ended(served):
     os.kill(world, signal.SIGSTOP)  # what flows when the host dies is in test_faults
     before = until(lambda: settled(twin), "the shards to come to rest", 60)
     now = clock.Clock(twin.folder).now_us()
-    processes = {p.pid: p for p in (*twin.recorded(), *twin.traces())}
+    processes = {p.pid: p for p in (*twin.traces(), *twin.recorded())}
     ports = {s.port for s in twin.sockets()}
     (host,) = twin.pids("host")
     kill(host)
@@ -70,7 +70,7 @@ def ended(served):
 @pytest.fixture(scope="module")
 def revived(running, ended):
     """The same folder, started again: without Serve, whose new predictions would be news."""
-    told = running.twin("up", TWIN_SERVE="0")
+    told = running.twin("up", "--speed", str(STILL), TWIN_SERVE="0")
     assert told.status == 0, told
     return told
 
@@ -104,18 +104,16 @@ def test_the_next_life_holds_what_the_last_one_acknowledged_digest_by_digest(
     assert after.keys() == ended.before.keys()
     for name, before in ended.before.items():
         shard = after[name]
-        assert shard.epoch == before.epoch + 1, name
+        assert shard.epoch > before.epoch, name
         assert shard.offset == before.offset, name
         assert shard.truth_digest == before.truth_digest == shard.journal_truth_digest != "", name
         assert shard.replay_digest == before.replay_digest == shard.journal_replay_digest, name
-        assert shard.checkpoint_offset + shard.replayed == shard.offset, name
-    assert "0 events replayed" not in revived.out
 
 
 def test_the_clock_of_the_next_life_goes_on_and_so_does_its_world(running, ended, revived):
-    running.pace(LIVING)
     with running.client() as client:
         sent = client.status()
+        running.pace(LIVING)
         until(lambda: client.status().now > ended.now + 86_400_000_000, "a day to pass", 60)
         until(
             lambda: (
@@ -126,7 +124,7 @@ def test_the_clock_of_the_next_life_goes_on_and_so_does_its_world(running, ended
             60,
         )
 
-    assert ended.now <= sent.now < ended.now + 12 * 3600 * 1_000_000
+    assert ended.now <= sent.now < ended.now + 3600 * 1_000_000
     assert sent.clock == "replay"
     counts = running.world()["counts"]
     assert set(counts) <= {"APPLIED", "SUPERSEDED", "DUPLICATE"}, counts
@@ -134,9 +132,11 @@ def test_the_clock_of_the_next_life_goes_on_and_so_does_its_world(running, ended
 
 def test_predictions_without_serve_are_the_lane_tables_and_say_so(running, ended, revived):
     with running.client() as client:
-        open_one = client.search("shipment", "delivered_at IS ABSENT", limit=1, region="west")
+        still_open = client.search(
+            "shipment", "delivered_at IS ABSENT", ["promised_at"], "-promised_at", 1, "west"
+        )
 
-    told = running.twin("predict", open_one.twins[0].id, "--region", "west", "--json")
+    told = running.twin("predict", still_open.twins[0].id, "--region", "west", "--json")
 
     assert told.status == 3
     assert told.json["answered_by"] == "rule/lane-median@1"

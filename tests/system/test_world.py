@@ -147,6 +147,7 @@ def test_shipments_move(living):
     assert all(math.isfinite(lat) and abs(lat) <= 90 for lat, _ in before.values())
 
 
+@pytest.mark.slow
 def test_a_row_recorded_late_comes_when_it_was_recorded_with_its_own_event_time(living, client):
     # Of the rows still to come: the first one that was recorded a week after its delivery.
     ahead = sorted((one for one in lines() if one.recorded > START), key=lambda o: o.recorded)

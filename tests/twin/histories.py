@@ -24,6 +24,7 @@ NOW = T0 + 10**9
 DAY = 86_400_000_000
 SHIPMENTS = Rule("east", ("shipment",), 0, 1)
 SITES = Rule("east", ("site", "stock"), 0, 1)
+SUPPLIERS = Rule("east", ("supplier",), 0, 1)
 GOOD = {
     "id": "e1",
     "source": "erp",
@@ -182,9 +183,21 @@ def _of(type_, data):
 
 
 _position = st.builds(lambda a, b: {"lat": float(a), "lon": float(b)}, few, few)
+_humid = st.builds(
+    lambda a, b: {"temp_c": -float(a)} | ({"humidity_pct": b} if b else {}), few, few
+)
+_customs = st.sampled_from(["held", "cleared"])
 _shipment = st.one_of(
     _of("shipment.position", _position),
     _of("shipment.condition", st.builds(lambda a: {"temp_c": -float(a)}, few)),
+    _of("shipment.condition", _humid).map(lambda one: one | {"version": 2}),
+    _of("shipment.arrived", few.map(lambda a: {"arrived_place": f"P{a}"} if a else {})),
+    _of("shipment.customs", _customs.map(lambda a: {"customs_status": a})),
+    _of(
+        "shipment.exception",
+        few.map(lambda a: {"exception_code": f"UD0{a + 1}0", "exception_state": "open"}),
+    ),
+    _of("shipment.cancelled", few.map(lambda a: {"cancelled_reason": "lost"} if a else {})),
     _of("shipment.departed", st.just({})),
     _of("shipment.delivered", few.map(lambda a: {"recorded_at": T0 + a} if a else {})),
     _of("shipment.promised", few.map(lambda a: {"promised_at": T0 + a})),
@@ -194,6 +207,15 @@ _item = {"site": "W1", "product": "P1"}
 _stock = st.one_of(
     _of("stock.counted", st.integers(0, 9).map(lambda q: {**_item, "quantity": q})),
     _of("stock.moved", st.integers(-9, 9).map(lambda d: {**_item, "delta": d})),
+    _of("stock.reserved", st.integers(-9, 9).map(lambda d: {**_item, "reserved": d})),
+    _of("site.status", st.sampled_from(["open", "closed"]).map(lambda a: {"status": a})),
+    _of("site.capacity", few.map(lambda a: {"capacity": a})),
+)
+_supplier = st.one_of(
+    _of("supplier.registered", st.booleans().map(lambda a: {"name": "N", "aggregator": a})),
+    _of("supplier.lead_time", few.map(lambda a: {"lead_time_days": a})),
+    _of("supplier.capacity", few.map(lambda a: {"capacity": a})),
+    _of("supplier.status", st.sampled_from(["active", "ended"]).map(lambda a: {"status": a})),
 )
 BROKEN = {
     "shipment.position": {"lat": 91.0, "lon": 0.0},
@@ -204,6 +226,17 @@ BROKEN = {
     "shipment.ordered": {},
     "stock.counted": {**_item, "quantity": -1},
     "stock.moved": _item,
+    "stock.reserved": {**_item, "reserved": 2**31 + 1},
+    "shipment.arrived": {"lat": 1.0},
+    "shipment.customs": {"customs_status": "lost"},
+    "shipment.exception": {"exception_code": "XX010", "exception_state": "open"},
+    "shipment.cancelled": {"cancelled_reason": "a whim"},
+    "site.status": {"status": "active"},
+    "site.capacity": {"capacity": -1},
+    "supplier.registered": {"name": "N"},
+    "supplier.lead_time": {"lead_time_days": -1},
+    "supplier.capacity": {},
+    "supplier.status": {"status": "open"},
 }
 
 
@@ -229,9 +262,13 @@ def histories(draw, says=_shipment):
     return events
 
 
-shipments, stocks = histories(), histories(_stock)
+shipments, stocks, suppliers = histories(), histories(_stock), histories(_supplier)
 # A rule, and a history of the twins it takes.
-ruled = st.one_of(st.tuples(st.just(SHIPMENTS), shipments), st.tuples(st.just(SITES), stocks))
+ruled = st.one_of(
+    st.tuples(st.just(SHIPMENTS), shipments),
+    st.tuples(st.just(SITES), stocks),
+    st.tuples(st.just(SUPPLIERS), suppliers),
+)
 
 
 def cut(events, sizes):

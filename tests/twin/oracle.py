@@ -28,6 +28,8 @@ def broken(event):
     """Say whether an event breaks its contract. Histories break one thing at a time."""
     contract = contract_of(event)
     promised = {promise.name: promise for promise in contract.payload}
+    if "retracts" in event and not event["data"]:
+        return False
     if set(event["data"]) - set(promised):
         return True
     for name, promise in promised.items():
@@ -35,7 +37,10 @@ def broken(event):
         if value is None:
             if promise.required:
                 return True
-        elif not isinstance(value, str) and not promise.least <= value <= promise.most:
+        elif isinstance(value, str):
+            if promise.among and value not in promise.among:
+                return True
+        elif not promise.least <= value <= promise.most:
             return True
     return False
 
@@ -92,6 +97,21 @@ class Oracle:
         self.standing.append(event)
         return "STANDS", offset
 
+    def speaks(self, event):
+        """Say whether what an event states counts: no standing retraction names it."""
+        return "retracts" not in event and not self._silenced(event, None)
+
+    def _silenced(self, event, before):
+        """`before`: the key a retraction must exceed; of `event`, if it is one itself."""
+        return any(
+            (one.get("corrects") or one.get("retracts")) == event["id"]
+            and (one["source"], one["subject"]) == (event["source"], event["subject"])
+            and contract_of(one).kind == contract_of(event).kind
+            and (before is None or key(one, self.tenant) > before)
+            and not self._silenced(one, key(one, self.tenant))
+            for one in self.standing
+        )
+
     def truth(self):
         """Return kind -> name -> {column: value} of what is known."""
         told = defaultdict(lambda: defaultdict(dict))
@@ -100,17 +120,22 @@ class Oracle:
             kind = contract_of(event).kind
             name = f"{self.tenant}/{event['subject']}"
             told[kind][name]
+            if not self.speaks(event):
+                continue
             for group, values in says(event).items():
                 facts[kind, name, group].append((key(event, self.tenant), values, event))
         for (kind, name, group_name), given in facts.items():
             group = next(g for g in KINDS[kind].groups if g.name == group_name)
             if group.merge is Merge.LEVEL:
                 values, decided, event = fold_level(group, given)
+            elif group.merge is Merge.SUM:
+                decided, _, event = max(given, key=lambda fact: fact[0])
+                values = {f.name: sum(fact[1][f.name] for fact in given) for f in group.fields}
             else:
                 first = group.fields[0].name
-                most = group.merge is Merge.MAX
+                sign = {Merge.MAX: 1, Merge.MIN: -1}.get(group.merge, 0)
                 decided, values, event = max(
-                    given, key=lambda fact: (fact[1][first], fact[0]) if most else fact[0]
+                    given, key=lambda fact: (sign and sign * fact[1][first], fact[0])
                 )
             twin = told[kind][name]
             twin |= {field: value for field, value in values.items() if value is not None}
@@ -122,6 +147,8 @@ class Oracle:
     def _changed(self, before, event):
         kind, name = contract_of(event).kind, f"{self.tenant}/{event['subject']}"
         old, new = before.get(kind, {}).get(name, {}), self.truth()[kind][name]
+        if "reservation" in says(event):
+            return True  # whatever it adds, it counts
         if "level" in says(event):
             return self._counts(event) or old.get("item.tie") != new.get("item.tie")
         return old != new

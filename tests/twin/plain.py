@@ -4,6 +4,7 @@ Whatever is fast in twin/ must equal what stands here, which is written to be re
 """
 
 import struct
+from functools import cache
 from hashlib import blake2b
 
 ALL = 2**64 - 1
@@ -58,6 +59,7 @@ def mix(state, word):
     return a, b
 
 
+@cache
 def event_hash(tenant, source, id_):
     """What dedup knows an event by."""
     salt = siphash(source.encode())[0] ^ siphash(tenant.encode())[1]

@@ -1,0 +1,89 @@
+"""bench snapshot: what a snapshot takes, idle and under full ingest, and what it costs ingest.
+
+A snapshot freezes the columns; the price is paid by the writes that follow it, so the ingest rate
+beside ten snapshots a second is set against the same ingest without any.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+import ray
+
+from cluster.bench import stream as streams
+from cluster.bench.figures import Asked, Beside, Figure, counted, take_turns
+from cluster.bench.offer import offer
+from cluster.bench.rig import OneShard, fresh
+
+TWINS = 1_000_000
+EVERY_S = 0.1
+CASES = ("idle", "busy", "ingest")
+IDLE = 20  # snapshots of a run, each after one write
+BATCH = 1000
+PACE = 20_000  # events from which the length of a run is reckoned
+MOST_EVENTS = 5_000_000  # of a run: event times of six runs end before now
+MOST_SNAPSHOTS = 1_000_000
+
+
+def run(asked: Asked) -> Iterator[Figure]:
+    """Yield milliseconds of a snapshot, idle and busy, and the ingest rate beside snapshots."""
+    twins = asked.twins or TWINS
+    name = counted(twins)
+    with fresh(asked.folder, "shard") as own, OneShard(own) as shard:
+        asked.say(f"{name} shipments are loaded")
+        loaded = streams.lives(twins, streams.TELEMETRY)
+        offer(shard.address, shard.token, list(streams.arrow(loaded, 10_000)))
+        offered = [loaded.size]  # ids that were used
+        if asked.wants("idle"):
+            asked.say(f"{name}: idle")
+            runs = [_idle(shard, offered) for _ in range(asked.repeats)]
+            yield Figure("snapshot", name, "ms", runs)
+        if asked.wants("busy") or asked.wants("ingest"):
+            yield from _busy(asked, shard, twins, offered)
+
+
+def _idle(shard: OneShard, offered: list[int]) -> float:
+    """Return the median milliseconds of a snapshot after a write."""
+    took: list[float] = []
+    for _ in range(IDLE):
+        one = streams.lives(1, streams.TELEMETRY, first=offered[0])
+        offered[0] += one.size
+        offer(shard.address, shard.token, list(streams.arrow(one, one.size)))
+        took += ray.get(shard.actor.snapshots.remote(0.0, 1), timeout=30)
+    return statistics.median(took)
+
+
+def _busy(asked: Asked, shard: OneShard, twins: int, offered: list[int]) -> Iterator[Figure]:
+    name = counted(twins)
+    milliseconds: list[float] = []
+    pace = offer(shard.address, shard.token, _messages(PACE, twins, offered)).rate
+    n = max(BATCH, asked.events, min(MOST_EVENTS, int(asked.seconds * pace)))
+
+    def ingest() -> float:
+        return offer(shard.address, shard.token, _messages(n, twins, offered)).rate
+
+    def beside() -> float:
+        messages = _messages(n, twins, offered)
+        reference = shard.actor.snapshots.remote(EVERY_S, MOST_SNAPSHOTS)
+        rate = offer(shard.address, shard.token, messages).rate
+        ray.get(shard.actor.enough.remote(), timeout=30)
+        milliseconds.append(statistics.median(ray.get(reference, timeout=30)))
+        return rate
+
+    ours, quiet = take_turns(asked, name, beside, ingest)
+    if asked.wants("busy"):
+        yield Figure("snapshot", f"{name}-busy", "ms", milliseconds)
+    if asked.wants("ingest"):
+        limit = Beside("the same ingest without snapshots", quiet)
+        yield Figure("snapshot", f"{name}-ingest", "events/s", ours, limit=limit)
+
+
+def _messages(n: int, twins: int, offered: list[int]) -> list[bytes]:
+    """Return n events whose ids and times follow all that were offered."""
+    events = streams.telemetry(n, twins, seed=offered[0])
+    after = events._replace(
+        number=events.number + offered[0], time=events.time + offered[0] * streams.SLOT_US
+    )
+    offered[0] += n
+    return list(streams.arrow(after, BATCH))
