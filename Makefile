@@ -37,6 +37,7 @@ check: install ## lint, types, layers, lengths, version
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python tools/lengths.py
 	@$(BIN)/python tools/versions.py
+	@$(BIN)/python -m cluster.cli contracts check
 	@if command -v buf >/dev/null; then buf lint; else echo "buf is not here: the proto is not linted"; fi
 
 system: ## Debian packages for tests (chromium) and bench (Redis, PostgreSQL); none is needed to run

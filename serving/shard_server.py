@@ -24,12 +24,11 @@ from serving import encode, grpc_server, history, measures
 from serving.access import Identity, Verifier
 from serving.arrow import encode as arrow_stream
 from serving.cells import fill
+from serving.commits import Waiting, commit, waiting_of
 from serving.load import Load, Memory
 from serving.pipeline import pipelined
 from serving.wire import twin_pb2 as pb
-from twin.columns import Message
-from twin.errors import BadRequest, Denied, Fatal, Malformed, Overloaded, TwinError
-from twin.events import decode_arrow, decode_rows
+from twin.errors import BadRequest, Fatal, Malformed, Overloaded, TwinError
 from twin.kinds import KINDS, Kind
 from twin.query import View, check_field, ordered
 from twin.receipts import Receipt
@@ -41,11 +40,6 @@ WITNESS_S = 0.05  # how long a shard may be idle before it notes what was acknow
 PIECE = 1 << 20  # bytes of a column stream in one message
 LIMIT, MOST = 20, 10_000
 RETRY_AFTER_S = 0.2
-
-
-class Waiting(NamedTuple):
-    message: Message
-    answer: asyncio.Future[Receipt]
 
 
 class ShardSurface:
@@ -80,13 +74,12 @@ class ShardSurface:
             while len(batch) < TOGETHER and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             start = time.perf_counter()
-            work = functools.partial(self.shard.offer, [one.message for one in batch])
+            work = functools.partial(commit, self.shard, batch)
             answers = await self._guard(loop.run_in_executor(self._io, work), batch)
-            self.load.add(
-                sum(one.message.offered.size for one in batch), time.perf_counter() - start
-            )
+            size = sum(answer.outcome.size for answer in answers or ())
+            self.load.add(size, time.perf_counter() - start)
             self.load.roll()
-            for one, answer in zip(batch, answers or [], strict=False):
+            for one, answer in zip(batch, answers or (), strict=False):
                 if not one.answer.done():
                     one.answer.set_result(answer)
 
@@ -213,16 +206,10 @@ class ShardSurface:
     async def _offer(self, request: pb.IngestRequest, who: Identity) -> Receipt:
         if len(request.msgpack) + len(request.arrow) > grpc_server.INGEST_BYTES:
             raise Malformed("a batch has at most 16 MiB; split it")
-        decode = decode_arrow if request.HasField("arrow") else decode_rows
-        offered = decode(request.arrow if request.HasField("arrow") else request.msgpack)
-        if foreign := [word for word in offered.tenant.words if word != who.tenant]:
-            raise Denied(
-                f"{len(foreign)} tenants of the events are not the token's; send them apart",
-                "TENANT_MISMATCH",
-            )
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        waiting = waiting_of(request, who, answer)
         try:
-            self._queue.put_nowait(Waiting(Message(offered, who.tenant, who.name), answer))
+            self._queue.put_nowait(waiting)
         except asyncio.QueueFull as e:
             raise Overloaded(f"{self.shard.name} has {QUEUE} batches waiting", RETRY_AFTER_S) from e
         return await answer

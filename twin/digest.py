@@ -2,6 +2,7 @@
 
 Truth: twins by key, fields and provenance as values and texts, no offsets or ingest times; equal
 for any order of arrival. Replay: truth, and offsets, chains and dedup; equal after recovery.
+What no twin of a kind knows is left out: a group or field that came later changes no older digest.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.dedup import Seen
-from twin.kinds import KINDS, Dtype
+from twin.kinds import ABSENT, KINDS, Dtype, Field, Group
 from twin.merge import HEAD
 from twin.transition import Snapshot
 
@@ -54,24 +55,40 @@ def _truth(snapshot: Snapshot, kind: str, order: Column) -> list[bytes]:
     table, lexicon = snapshot.tables[kind], snapshot.lexicon
     names = snapshot.names[kind].list()
     pieces = ["\n".join(names[row] for row in order.tolist()).encode()]
-    for group in KINDS[kind].groups:
+    for group in _known(snapshot, kind):
         for field in group.fields:
             column = table.column(field.name)[order]
+            if not _says(column, field):
+                continue
             if field.dtype is Dtype.TEXT:
                 column = lexicon.hashes(column)
-            pieces.append(_canonical(column))
+            pieces += [f"\n{field.name}\n".encode(), _canonical(column)]
         for name in ("as_of", "tie", "confidence"):
             pieces.append(_canonical(table.column(f"{group.name}.{name}")[order]))
         source = table.column(f"{group.name}.source")[order]
-        pieces.append(_canonical(lexicon.hashes(source)))
+        pieces += [_canonical(lexicon.hashes(source)), f"\n{group.name}\n".encode()]
     return pieces
 
 
 def _replay(snapshot: Snapshot, kind: str, order: Column) -> list[bytes]:
     table = snapshot.tables[kind]
-    columns = [HEAD, *(f"{group.name}.offset" for group in KINDS[kind].groups)]
+    columns = [HEAD, *(f"{group.name}.offset" for group in _known(snapshot, kind))]
     rows = order.astype(np.int64).tobytes()
     return [rows, *(_canonical(table.column(name)[order]) for name in columns)]
+
+
+def _known(snapshot: Snapshot, kind: str) -> list[Group]:
+    """Return the groups that any twin of a kind knows."""
+    table = snapshot.tables[kind]
+    groups = KINDS[kind].groups
+    return [g for g in groups if (table.column(f"{g.name}.as_of") != ABSENT).any()]
+
+
+def _says(column: Column, field: Field) -> bool:
+    """Say whether any twin has a value of a field."""
+    if field.dtype is Dtype.NUMBER:
+        return not bool(np.isnan(column).all())
+    return bool((column != field.blank).any())
 
 
 def _canonical(column: Column) -> bytes:

@@ -38,6 +38,9 @@ _plain = msgspec.msgpack.Decoder(list[list[_Cell | dict[str, _Cell]]]).decode
 _SORTS = (type(None), bool, int, float, str, bytes, list, dict)
 
 
+Row = list[Any]  # one event as it came: the envelope, payload, extensions
+
+
 class Words(NamedTuple):
     """A text column as codes (n,) into a dictionary of this batch; -1 where absent."""
 
@@ -96,10 +99,20 @@ class Offered(NamedTuple):
 
 def decode_rows(message: bytes) -> Offered:
     """Read msgpack rows. Raises Malformed, TooLarge or BadRequest: TOO_DEEP."""
-    rows = _rows(message)
+    return columns_of(parse_rows(message))
+
+
+def parse_rows(message: bytes) -> list[Row]:
+    """Take msgpack rows apart, and no more. Raises Malformed, TooLarge or BadRequest: TOO_DEEP."""
+    rows: list[Row] = _rows(message)
     for row in rows:
         if not isinstance(row, list) or len(row) not in {8, 9} or not isinstance(row[7], dict):
             raise Malformed(f"a row is [{', '.join(ENVELOPE)}, payload, extensions]; fix the rows")
+    return rows
+
+
+def columns_of(rows: Sequence[Row]) -> Offered:
+    """Return the events of some rows, of one message or of several."""
     more = [row[8] if len(row) > 8 and isinstance(row[8], dict) else {} for row in rows]
     payloads: list[dict[str, Any]] = [row[7] for row in rows]
     names = dict.fromkeys(name for payload in payloads for name in payload)

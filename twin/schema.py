@@ -68,7 +68,7 @@ def _property(promise: Promise) -> Schema:
     if promise.among:
         told["enum"] = list(promise.among) if promise.required else [*promise.among, "", None]
         told["x-meanings"] = dict(promise.among)
-    elif promise.dtype is Dtype.TEXT and promise.required:
+    if promise.dtype is Dtype.TEXT and promise.required:
         told["minLength"] = 1  # "" says no more than null does
     if promise.dtype in {Dtype.TIME, Dtype.INTEGER}:
         told["minimum"] = max(int(promise.least), -MOST)

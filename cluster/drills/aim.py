@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -45,7 +45,7 @@ class Hit(NamedTuple):
     victim: Victim
     at: int  # monotonic microseconds
     witness: int
-    drafts: tuple[str, ...]  # of checkpoints, that were not there before
+    drafts: tuple[str, ...]  # of checkpoints; those that it died over
 
 
 def routes(folder: Path) -> dict[str, dict[str, object]]:
@@ -62,8 +62,11 @@ def now_us() -> int:
     return time.monotonic_ns() // 1000
 
 
-def strike(folder: Path, victim: Victim, drafts: Sequence[str] = ()) -> Hit | None:
-    """Kill a victim with -9 and see it gone. None: it was gone, or is no process of this twin."""
+def strike(folder: Path, victim: Victim, known: Collection[str]) -> Hit | None:
+    """Kill a victim with -9 and see it gone. `known`: drafts that others left before.
+
+    None: it was gone already, or is no process of this twin.
+    """
     one = process.identify(victim.pid)
     if one is None or not _ours(folder, victim.pid):
         return None
@@ -71,7 +74,7 @@ def strike(folder: Path, victim: Victim, drafts: Sequence[str] = ()) -> Hit | No
     if not process.send(one, signal.SIGKILL):
         return None
     process.wait([one], GONE_S)
-    left = tuple(sorted(set(checkpoint_drafts(victim.home)) - set(drafts)))
+    left = tuple(sorted(set(drafts(victim.home)) - set(known)))
     return Hit(victim, at, read_witness(victim.home), left)
 
 
@@ -84,7 +87,8 @@ def _ours(folder: Path, pid: int) -> bool:
     return f"{process.MARK}={environment.mark(folder)}".encode() in held
 
 
-def checkpoint_drafts(home: Path) -> list[str]:
+def drafts(home: Path) -> list[str]:
+    """Return the checkpoints that somebody began to write and did not finish, or has not yet."""
     return [name for name in os.listdir(home) if name.startswith(DRAFT)]
 
 
@@ -120,13 +124,14 @@ def await_witness(victim: Victim, until_s: float) -> bool:
     return True
 
 
-def await_draft(victims: Sequence[Victim], until_s: float) -> tuple[Victim, list[str]] | None:
-    """Return the first victim that begins to write a checkpoint, and older drafts of it."""
-    before = {victim.shard: checkpoint_drafts(victim.home) for victim in victims}
+def await_draft(
+    victims: Sequence[Victim], known: Mapping[str, Collection[str]], until_s: float
+) -> Victim | None:
+    """Return the first victim that begins to write a checkpoint. `known`: drafts by shard."""
     while time.monotonic() < until_s:
         for victim in victims:
-            if len(checkpoint_drafts(victim.home)) > len(before[victim.shard]):
-                return victim, before[victim.shard]
+            if not set(drafts(victim.home)) <= set(known[victim.shard]):
+                return victim
         time.sleep(PAUSE_S)
     return None
 

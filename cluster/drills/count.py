@@ -79,7 +79,7 @@ class Journals:
 
 @dataclass
 class Counts:
-    """The counters of a drill; all but the first three are to be 0."""
+    """The counters of a drill; all behind the first three are to be 0."""
 
     inputs: int = 0  # distinct events offered
     acknowledged: int = 0
@@ -110,17 +110,18 @@ def count(history: History, journals: Journals) -> Counts:
 def _client(total: Counts, offers: list[Offer], entries: list[Entry]) -> None:
     """Count the events of one client. It offers one batch after the other, numbers rising."""
     size = max(offer.first + offer.count for offer in offers)
-    offered, acknowledged = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
+    offered, acknowledged, refused = (np.zeros(size, np.bool_) for _ in range(3))
     told = np.full(size, -1, np.int64)
     for offer in offers:
         offered[offer.first : offer.first + offer.count] = True
-        total.refused += offer.count if offer.refused else 0
+        refused[offer.first : offer.first + offer.count] = bool(offer.refused)
         at = offer.first
         for run in offer.runs:
-            total.refused += run.size if run.outcome in REFUSED else 0
-            acknowledged[at : at + run.size] = run.outcome not in REFUSED
+            said = refused if run.outcome in REFUSED else acknowledged
+            said[at : at + run.size] = True
             told[at : at + run.size] = np.arange(run.offset, run.offset + run.size)
-            total.duplicated += run.size if run.shard != offer.shard else 0
+            if said is acknowledged and run.shard != offer.shard:
+                total.duplicated += run.size
             at += run.size
     times, found = np.zeros(size, np.int64), np.full(size, -1, np.int64)
     greatest = -1
@@ -135,7 +136,8 @@ def _client(total: Counts, offers: list[Offer], entries: list[Entry]) -> None:
         greatest = max(greatest, entry.number)
     total.inputs += int(offered.sum())
     total.acknowledged += int(acknowledged.sum())
-    total.unanswered += int((offered & ~acknowledged).sum())
+    total.refused += int(refused.sum())
+    total.unanswered += int((offered & ~acknowledged & ~refused).sum())
     total.lost += int((acknowledged & (times == 0)).sum())
     total.duplicated += int(np.maximum(times - 1, 0).sum())
     total.duplicated += int((acknowledged & (times == 1) & (told != found)).sum())

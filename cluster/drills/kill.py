@@ -122,6 +122,7 @@ class Killer:
         self._homes = {name: journal_reader.shards(folder)[name] for name in shards}
         self._run, self._rng, self._say = run, rng, say
         self._checkpoint_s = checkpoint_s
+        self._drafts = {name: set(aim.drafts(home)) for name, home in self._homes.items()}
         self._struck = dict.fromkeys(shards, -APART_S)  # when each was killed last
         self._failed = dict.fromkeys(shards, -RECOVERIES_S)  # ... while it recovered
 
@@ -157,29 +158,36 @@ class Killer:
 
     def _hit(self, wanted: str, victims: list[Victim]) -> list[Hit]:
         """Wait for the moment and kill."""
-        (victim, *_), drafts = victims, list[str]()
+        victim = victims[0]
         until_s = time.monotonic() + MOMENT_S
         if wanted == APPEND:
             come = aim.await_append(victim, until_s)
         elif wanted == SYNCED:
             come = aim.await_witness(victim, until_s)
         elif wanted == CHECKPOINT:
-            begun = aim.await_draft(victims, time.monotonic() + 2 * self._checkpoint_s + MOMENT_S)
+            until_s += 2 * self._checkpoint_s
+            begun = aim.await_draft(victims, self._drafts, until_s)
             come = begun is not None
-            victim, drafts = begun or (victim, [])
+            victim = begun or victim
             self._await_batch(victim, DRAFT_S)
         else:
             come = True
             time.sleep(self._rng.uniform(0.0, 0.3))
             self._await_batch(victim, FLOW_S)
-        first = aim.strike(self._folder, victim, drafts) if come else None
+        first = self._strike(victim) if come else None
         if first is None or wanted != RECOVERY:
             return [first] if first else []
         successor = aim.await_successor(victim, self._rng, time.monotonic() + BACK_S)
-        again = aim.strike(self._folder, successor) if successor else None
+        again = self._strike(successor) if successor else None
         if again:
             self._failed[victim.shard] = time.monotonic()
         return [first, again] if again else [first]
+
+    def _strike(self, victim: Victim) -> Hit | None:
+        known = self._drafts[victim.shard]
+        hit = aim.strike(self._folder, victim, known)
+        known.update(hit.drafts if hit else ())
+        return hit
 
     def _judge(self, wanted: str, hits: list[Hit], back_at: int) -> None:
         """Tell what each kill was, from what it left."""

@@ -94,7 +94,12 @@ def truth_digest(kinds, truth):
             )
 
         for group in kind.groups:
+            if not any(f"{group.name}.as_of" in twin for twin in twins.values()):
+                continue  # nobody knows of it
             for field in group.fields:
+                if not any(field.name in twin for twin in twins.values()):
+                    continue
+                total.update(f"\n{field.name}\n".encode())
                 if field.dtype == "text":
                     texts(field.name)
                 else:
@@ -103,4 +108,5 @@ def truth_digest(kinds, truth):
             column(f"{group.name}.tie", "<Q", 0)
             column(f"{group.name}.confidence", "<f", float("nan"))
             texts(f"{group.name}.source")
+            total.update(f"\n{group.name}\n".encode())
     return total.hexdigest()
