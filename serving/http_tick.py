@@ -13,7 +13,7 @@ from serving import http_json
 from serving.wire import twin_pb2 as pb
 
 MOST_C = 30.0  # no medicine or test kit of these is allowed more, whatever else its label says
-OPEN = "delivered_at IS ABSENT"
+OPEN = "delivered_at IS ABSENT AND status != 'CANCELLED'"
 PROVENANCE = ("as_of", "age_ms", "source", "confidence", "state")
 
 

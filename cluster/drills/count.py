@@ -88,12 +88,15 @@ class Counts:
     duplicated: int = 0  # journaled more than once, or acknowledged at another place
     out_of_order: int = 0  # behind a later event of the same client
     unoffered: int = 0  # in the journal, and nobody offered them
-    refused: int = 0  # answered with an error, or as parked or rejected
+    refused: int = 0  # answered as parked, as rejected, or with an error that says: do not repeat
 
-    @property
-    def good(self) -> bool:
-        wrong = self.lost + self.duplicated + self.out_of_order + self.unoffered + self.refused
-        return not wrong and self.acknowledged > 0
+    def wrongs(self) -> list[str]:
+        """Return what must not be, in words."""
+        names = ("lost", "duplicated", "out_of_order", "unoffered", "refused")
+        found = [
+            f"{getattr(self, name)} events are {name}" for name in names if getattr(self, name)
+        ]
+        return found if self.acknowledged else [*found, "nothing was acknowledged"]
 
 
 def count(history: History, journals: Journals) -> Counts:

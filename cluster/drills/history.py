@@ -7,6 +7,7 @@ journal can tell. Times are of this machine's monotonic clock, in microseconds, 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,10 @@ class History:
             if offer.epoch >= epoch and offer.answered_at > since
         ]
         return min(times, default=0)
+
+    def refusals(self) -> dict[str, int]:
+        """Return how many batches were refused, by the code word they were told."""
+        return dict(Counter(offer.refused for offer in self.offers.values() if offer.refused))
 
     def by_client(self) -> Iterator[tuple[int, list[Offer]]]:
         """Yield the batches of each client, in the order they were offered."""

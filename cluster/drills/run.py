@@ -42,6 +42,7 @@ class Report:
     each: int  # ... of each phase
     killing: Killing
     counts: count.Counts
+    refusals: dict[str, int]  # batches, by code word
     other_takeovers: int  # successions that the drill did not cause
     faults_of_journals: list[str]
     twins: tuple[int, int, str, str]  # in memory, by the journals; digests
@@ -65,8 +66,8 @@ class Report:
         ]
         if hits.total() < self.wanted:
             found.append(f"{hits.total()} kills of {self.wanted} interrupted a batch")
-        if not self.counts.good:
-            found.append("an acknowledged event is not in its journal once, or out of order")
+        found += self.counts.wrongs()
+        found += [f"{n} batches were refused with {code}" for code, n in self.refusals.items()]
         if not self.equal:
             found.append("memory and journal differ")
         return found + self.faults_of_journals
@@ -80,6 +81,7 @@ class Report:
             "faults": {"total": self.hits.total(), **dict.fromkeys(PHASES, 0), **self.hits},
             "not_counted": sum(not kill.counts for kill in self.killing.kills),
             "moments_missed": dict(self.killing.missed),
+            "refusals": self.refusals,
             "other_takeovers": self.other_takeovers,
             "recovery_s": self.recovery(),
             "twins": dict(
@@ -146,6 +148,7 @@ def run(folder: Path, *, times: int, seed: int, shards: Sequence[str], say: Say)
             each,
             killing,
             count.count(history, journals),
+            history.refusals(),
             taken_over - len(killing.kills),
             faults,
             _twins(client, journals),

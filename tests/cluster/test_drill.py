@@ -71,7 +71,7 @@ def journals(tmp_path):
 
 def counted(tmp_path, *lines):
     counts = count.count(told(tmp_path / "history", *lines), journals(tmp_path))
-    return counts.good, {name: number for name, number in asdict(counts).items() if number}
+    return not counts.wrongs(), {name: number for name, number in asdict(counts).items() if number}
 
 
 FIRST = ((10, "invoke", 0, 0), (20, "ok", 0, 0, [NAME, 1, 0, 0, 2]))
@@ -129,7 +129,7 @@ def test_an_event_in_two_journals_is_doubled(tmp_path, one):
 
     counts = count.count(told(tmp_path / "history", *FIRST), read)
 
-    assert not counts.good
+    assert counts.wrongs()
     assert counts.duplicated > 0
     assert counts.lost == counts.unoffered == 0
 
@@ -162,6 +162,14 @@ def test_a_rejected_event_and_a_refused_batch_are_told(tmp_path, one):
         False,
         {"inputs": 4, "acknowledged": 1, "refused": 3},
     )
+
+
+def test_the_code_words_of_refused_batches_are_counted(tmp_path):
+    lines = [
+        (10 + n, do, 0, 2 * n, *why) for n in range(2) for do, *why in (["invoke"], ["fail", "X"])
+    ]
+
+    assert told(tmp_path / "history", *lines).refusals() == {"X": 2}
 
 
 def test_a_drill_without_one_acknowledged_event_is_not_good(tmp_path, one):
