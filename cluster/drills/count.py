@@ -92,10 +92,14 @@ class Counts:
 
     def wrongs(self) -> list[str]:
         """Return what must not be, in words."""
-        names = ("lost", "duplicated", "out_of_order", "unoffered", "refused")
-        found = [
-            f"{getattr(self, name)} events are {name}" for name in names if getattr(self, name)
-        ]
+        wrong = {
+            "lost": self.lost,
+            "duplicated": self.duplicated,
+            "out of order": self.out_of_order,
+            "journaled, and nobody offered them": self.unoffered,
+            "refused": self.refused,
+        }
+        found = [f"{number} events are {what}" for what, number in wrong.items() if number]
         return found if self.acknowledged else [*found, "nothing was acknowledged"]
 
 

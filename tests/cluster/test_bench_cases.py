@@ -24,7 +24,7 @@ from cluster.bench.figures import Asked, Sizes
 from cluster.bench.oracle import WrongEnd, judge
 from cluster.bench.peer_servers import Missing
 from cluster.bench.rig import OneShard, fresh
-from cluster.process import alive, identify
+from cluster.process import identify, wait
 
 ROOT = Path(__file__).parents[2]
 EVENTS, TWINS = 2000, 500
@@ -71,7 +71,7 @@ def test_a_run_that_does_not_end_as_the_oracle_says_has_no_figure(asked):
             ingest.through(shard, case, load)
         held = identify(shard.pid)
 
-    assert held is None or not alive(held)
+    assert held is None or wait([held], 10.0) == []
 
 
 def test_a_query_returns_every_value_and_is_set_beside_a_bare_server(asked, no_peers):
