@@ -11,6 +11,8 @@ from twin.errors import JournalCorrupt
 from twin.transition import State
 
 KEPT = 2
+# Damaged, or of a version with other columns or shapes: the journal has it all, so go on.
+UNREADABLE = (JournalCorrupt, OSError, KeyError, ValueError, IndexError, TypeError)
 PREFIX, SUFFIX = "ckpt-", ".twc"
 
 
@@ -29,11 +31,17 @@ class Checkpoints:
             self._disk.remove(self._folder / name)
 
     def newest(self, rule: Rule) -> State:
-        """Return the state of the newest good checkpoint, or an empty one."""
+        """Return the state of the newest good checkpoint, or an empty one.
+
+        What a killed writer left half written is removed: whoever calls has claimed the journal.
+        """
+        for name in self._disk.names(self._folder):
+            if name.startswith(f".{PREFIX}"):
+                self._disk.remove(self._folder / name)
         for name in reversed(self._names()):
             try:
                 state = restore(self._disk.read(self._folder / name), rule)
-            except (JournalCorrupt, OSError, KeyError):  # or of a version with other columns
+            except UNREADABLE:
                 self.passed_over.append(name)
                 continue
             self.offset = state.next

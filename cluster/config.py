@@ -154,7 +154,7 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
 def _parsed(key: str, text: str) -> Any:
     """Return what `text` says in the type of its key: variables are text, TOML is not."""
     default = flat(Config())[key]
-    if isinstance(default, list):
+    if isinstance(default, list | tuple):
         return [part.strip() for part in text.split(",") if part.strip()]
     if isinstance(default, bool):
         return {"1": True, "true": True, "0": False, "false": False}.get(text.lower(), text)

@@ -15,6 +15,8 @@ from twin import errors
 from twin.outcomes import Reason
 
 REASONS = tuple("" if reason is Reason.NONE else reason.name for reason in Reason)
+# What gRPC says of a connection that broke under a call, as when its server is killed.
+BROKEN = ("Internal error from Core", "Received RST_STREAM")
 CODE_KEY, RETRY_KEY = "twin-code", "twin-retry-after"
 _REFUSED = {
     cls.code: cls
@@ -114,6 +116,8 @@ def from_grpc(e: Any) -> errors.TwinError:
     code, text = e.code(), e.details() or ""
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return errors.Unavailable(f"no answer ({text}); is the twin up?", 0.5)
+    if code is grpc.StatusCode.INTERNAL and text.startswith(BROKEN):
+        return errors.Unavailable(f"the connection broke ({text}); ask again", 0.5)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
         return errors.TooLarge(text)
     return errors.BadRequest(text, code.name)

@@ -177,6 +177,17 @@ def test_a_checkpoint_of_a_version_with_other_columns_is_passed_over(tmp_path, m
     assert second.digests() == one.digests()
 
 
+def test_a_checkpoint_that_a_killed_writer_left_half_written_is_removed(tmp_path):
+    one = shard(tmp_path)
+    offer(one, *named("a"))
+    left = tmp_path / ".ckpt-00000000000000000001.twc.7f3a"
+    left.write_bytes(b"half")
+    second = shard(tmp_path, 2)
+
+    assert not left.exists()
+    assert second.digests() == one.digests()
+
+
 def test_a_checkpoint_beyond_the_journal_is_corruption(tmp_path):
     one = shard(tmp_path)
     offer(one, *named("a"))
