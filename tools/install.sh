@@ -50,5 +50,7 @@ if ! sound; then
   echo "the installation is not whole; remove .venv and run make install again" >&2
   exit 1
 fi
+# Compiled once here: else eight shards of the first start compile the same loops side by side.
+.venv/bin/python -c 'from twin import kernels; kernels.warm()'
 echo "$want" >"$stamp"
 echo "installed in $((SECONDS - began)) s"
