@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.contracts import CONTRACTS, DAY_US, Contract
-from twin.dedup import UNSEEN, Known, Seen
-from twin.events import NO_NUMBER, NOTHING, RETRACTS, Offered
-from twin.kernels import first_same, mix, room, well_formed
-from twin.kinds import Dtype
+from twin.contracts import CONTRACTS, DAY_US
+from twin.dedup import Known, Seen
+from twin.events import NOTHING, Offered
+from twin.judge import Sheet, contents, judged, repeat, sheet
+from twin.kernels import room, well_formed
 from twin.outcomes import Outcome, Reason
 from twin.texts import Texts, hashes, join, texts
 
@@ -29,6 +29,7 @@ _INNER[[ord(c) for c in "0123456789._:-"]] = True
 _INNER[ord("A") : ord("Z") + 1] = _INNER[ord("a") : ord("z") + 1] = True
 _FIRST = _INNER.copy()
 _FIRST[[ord(c) for c in "._:-"]] = False
+NEWEST = max(contract.version for contract in CONTRACTS)
 BY_NAME = {(c.type, c.version): number for number, c in enumerate(CONTRACTS)}
 
 
@@ -59,14 +60,15 @@ def admit(offered: Offered, tenant: str, seen: Seen, rule: Rule, now_us: int) ->
     """Return the outcome of each event so far. `now_us`: the clock, for times in the future."""
     n = offered.size
     contract = _contracts(offered)
-    content = _content(offered)
+    said = sheet(offered)
+    content = _content(offered, said)
     named = np.diff(offered.id.offsets) > 0
     id_ = offered.id if named.all() else _named(offered.id, named, content)
     salt = salts(offered.source.hashes(), tenant)
     hash_ = hashes(id_, salt)
     reason = _identity(offered, id_, contract, rule, tenant)
     rejected = reason != Reason.NONE
-    reason = np.where(rejected, reason, _promises(offered, contract, now_us)).astype(np.int8)
+    reason = np.where(rejected, reason, judged(offered, contract, said, now_us + DAY_US))
     outcome = np.where(reason == Reason.NONE, Outcome.APPLIED, Outcome.PARKED).astype(np.int8)
     outcome[rejected] = Outcome.REJECTED
     known = seen.find(hash_)
@@ -133,12 +135,16 @@ def good_ids(ids: Texts) -> NDArray[np.bool_]:
 
 def _contracts(offered: Offered) -> NDArray[np.int16]:
     contract = np.full(offered.size, -1, np.int16)
-    for code, name in enumerate(offered.type.words):
-        mine = offered.type.codes == code
-        for version in np.unique(offered.version[mine]).tolist():
-            found = BY_NAME.get((name, version), -1)
-            contract[mine & (offered.version == version)] = found
+    for version in np.flatnonzero(np.bincount(_small(offered.version))).tolist():
+        numbers = [BY_NAME.get((name, version), -1) for name in offered.type.words]
+        found = np.array([*numbers, -1], np.int16)[offered.type.codes]
+        contract = np.where(offered.version == version, found, contract)
     return contract
+
+
+def _small(version: Column) -> Column:
+    """Return versions, 0 for all that no contract has."""
+    return np.where((version > 0) & (version <= NEWEST), version, 0)
 
 
 def _identity(
@@ -148,9 +154,8 @@ def _identity(
     reason = np.full(offered.size, Reason.NONE, np.int8)
     if rule.shards > 1:
         reason[place(tenant, offered.subject, rule.shards) != rule.number] = Reason.NOT_OWNER
-    for number in np.unique(contract[contract >= 0]).tolist():
-        if CONTRACTS[number].kind not in rule.kinds:
-            reason[contract == number] = Reason.NOT_OWNER
+    foreign = np.array([c.kind not in rule.kinds for c in CONTRACTS] + [False])
+    reason[foreign[contract]] = Reason.NOT_OWNER
     here = [word == rule.region for word in offered.region.words]
     reason[~np.array([*here, False], np.bool_)[offered.region.codes]] = Reason.WRONG_REGION
     reason[offered.region.codes < 0] = Reason.REGION_MISSING
@@ -163,97 +168,15 @@ def _identity(
     return reason
 
 
-def _promises(offered: Offered, contract: Column, now_us: int) -> NDArray[np.int8]:
-    """Return the reason to park each event that breaks its contract."""
-    reason = np.full(offered.size, Reason.NONE, np.int8)
-    for number in np.unique(contract).tolist():
-        mine = contract == number
-        if number < 0:
-            reason[mine] = Reason.SCHEMA_UNSUPPORTED
-            continue
-        broken = _broken(offered, CONTRACTS[number])
-        bare = offered.does == RETRACTS  # says nothing of its own, so it lacks nothing
-        broken[bare & (broken == Reason.FIELD_MISSING)] = Reason.NONE
-        reason[mine] = broken[mine]
-    late = (offered.time < 0) | (offered.time > now_us + DAY_US)
-    reason[late & (reason == Reason.NONE)] = Reason.TIME_OUT_OF_RANGE
-    unsure = ~((offered.confidence >= 0) & (offered.confidence <= 1))
-    reason[unsure & (reason == Reason.NONE)] = Reason.OUT_OF_RANGE
-    return reason
-
-
-def _broken(offered: Offered, contract: Contract) -> NDArray[np.int8]:
-    n = offered.size
-    reason = np.full(n, Reason.NONE, np.int8)
-    reason[offered.strange] = Reason.FIELD_UNKNOWN
-    mine = {promise.name for promise in contract.payload}
-    for name in {*offered.numbers, *offered.words} - mine:
-        reason[_present(offered, name)] = Reason.FIELD_UNKNOWN
-    for promise in contract.payload:
-        present = _present(offered, promise.name)
-        if promise.required:
-            reason[~present] = Reason.FIELD_MISSING
-        if promise.among and promise.name in offered.words:
-            column_words = offered.words[promise.name]
-            known = np.array([w in promise.among for w in column_words.words] + [True])
-            reason[~known[column_words.codes]] = Reason.OUT_OF_RANGE
-        column = offered.numbers.get(promise.name)
-        if column is None:
-            continue
-        values = column.values
-        if promise.dtype is not Dtype.TEXT:
-            outside = present & ~((values >= promise.least) & (values <= promise.most))
-            reason[outside] = Reason.OUT_OF_RANGE
-        if promise.dtype is Dtype.NUMBER:
-            reason[present & ~np.isfinite(values)] = Reason.NOT_FINITE
-        reason[present & ~column.sound] = Reason.TYPE_MISMATCH
-        if promise.dtype in {Dtype.INTEGER, Dtype.TIME}:
-            reason[present & (values == NO_NUMBER)] = Reason.NOT_FINITE
-    return reason
-
-
-def _present(offered: Offered, name: str) -> NDArray[np.bool_]:
-    present = np.zeros(offered.size, np.bool_)
-    if name in offered.words:
-        present |= offered.words[name].codes >= 0
-    if name in offered.numbers:
-        present |= offered.numbers[name].present
-    return present
-
-
-def _content(offered: Offered) -> NDArray[np.uint64]:
-    """Return a hash of all that each event says; equal for equal content, whatever the batch."""
-    state = hashes(offered.subject)
-    for words in (offered.type, offered.source):
-        mix(state, words.hashes())
-    mix(state, offered.version.view(np.uint64))
-    mix(state, offered.time.view(np.uint64))
-    mix(state, offered.confidence.view(np.uint64))
-    at = np.flatnonzero(offered.does != NOTHING)
-    if at.size:  # only these: content must not depend on what else is in the batch
-        part = state[at]
-        mix(part, hashes(offered.target.take(at))[:, 0] ^ offered.does[at].astype(np.uint64))
-        state[at] = part
-    for name in sorted({*offered.numbers, *offered.words}):
-        label = hashes(texts([name]))[0, 0]
-        at = np.flatnonzero(_present(offered, name))
-        part = state[at]
-        if name in offered.words:
-            mix(part, offered.words[name].take(at).hashes() ^ label)
-        if name in offered.numbers:
-            mix(part, _bits(offered.numbers[name].values[at]) ^ label)
-        state[at] = part
-    unsound = offered.strange.copy()
-    for column in offered.numbers.values():
-        unsound |= ~column.sound
-    for i in np.flatnonzero(unsound).tolist():
-        state[i] = hashes(texts([offered.raw(i).hex()]))[0]
-    return state
-
-
-def _bits(values: Column) -> NDArray[np.uint64]:
-    exact = values if values.dtype.kind == "f" else values.astype(np.int64)
-    return exact.view(np.uint64)
+def _content(offered: Offered, said: Sheet) -> NDArray[np.uint64]:
+    content = contents(offered, said)
+    unsound = offered.strange
+    if not said.sound.all():
+        unsound = unsound | ~said.sound.all(axis=0)
+    at = np.flatnonzero(unsound)
+    for i, raw in zip(at.tolist(), offered.raws(at), strict=True):
+        content[i] = hashes(texts([raw.hex()]))[0]
+    return content
 
 
 def _named(ids: Texts, named: Column, content: Column) -> Texts:
@@ -263,39 +186,16 @@ def _named(ids: Texts, named: Column, content: Column) -> Texts:
 
 
 def _repeats(events: Admitted) -> None:
-    left = np.flatnonzero(events.outcome != Outcome.REJECTED)
-    pair = events.hash[left]
-    same = np.empty(left.size, np.int32)
-    first_same(room(left.size), np.ascontiguousarray(pair), same)
-    again = np.flatnonzero(same != np.arange(left.size))
-    often = np.zeros(left.size, np.bool_)
-    often[again] = often[same[again]] = True
-    once = left[~often]
     known = events.known
-    was = known.entry[once] != UNSEEN
-    replaced = known.outcome[once] == Outcome.PARKED
-    equal = known.content[once] == events.content[once]
-    _settle(events, once[was & equal], once[was & ~equal & ~replaced])
-    standing: dict[tuple[int, int], int] = {}  # what an id stands for so far; -1: as known before
-    for i in left[often].tolist():
-        name = (int(events.hash[i, 0]), int(events.hash[i, 1]))
-        if name not in standing and known.entry[i] == UNSEEN:
-            standing[name] = i
-            continue
-        original = standing.setdefault(name, -1)
-        first, at = (known, i) if original < 0 else (events, original)
-        if events.content[i] == first.content[at]:
-            events.outcome[i], events.twin[i] = Outcome.DUPLICATE, original
-            events.reason[i] = first.reason[at]
-        elif first.outcome[at] == Outcome.PARKED:
-            standing[name] = i  # new content replaces what is parked
-        else:
-            events.outcome[i] = Outcome.REJECTED
-            events.reason[i] = Reason.IDEMPOTENCY_CONFLICT
-
-
-def _settle(events: Admitted, same: Column, clash: Column) -> None:
-    events.outcome[same] = Outcome.DUPLICATE
-    events.reason[same] = events.known.reason[same]
-    events.outcome[clash] = Outcome.REJECTED
-    events.reason[clash] = Reason.IDEMPOTENCY_CONFLICT
+    repeat(
+        room(events.hash.shape[0]),
+        events.hash,
+        events.content,
+        events.outcome,
+        events.reason,
+        known.entry,
+        known.content,
+        known.outcome,
+        known.reason,
+        events.twin,
+    )

@@ -111,7 +111,7 @@ class _Block:
 
     def cell(self, row: int) -> tuple[int, int]:
         """Return the place of one row, and where it is within."""
-        return int(self.pages[row >> BITS]), row & (CHUNK - 1)
+        return self.pages.item(row >> BITS), row & (CHUNK - 1)
 
     def own(self, rows: Column) -> NDArray[np.int64]:
         """Return where `rows` lie in the flat arenas, their chunks free to be written."""
@@ -176,7 +176,7 @@ class _Sparse:
 
     def cell(self, row: int) -> tuple[int, int]:
         place, within = self._slots.cell(row)
-        return self._values.cell(int(self._slots.arenas[SLOT][place, within]))
+        return self._values.cell(self._slots.arenas[SLOT].item(place, within))
 
     def own(self, rows: Column) -> NDArray[np.int64]:
         slot = self._slot(rows)
@@ -261,9 +261,10 @@ class Table:
         for name, blank in known.items():
             block = self._of[name]
             place, within = block.cell(row)
-            if block.arenas[name][place, within] != blank:
-                for other, arena in block.arenas.items():
-                    found[other] = arena[place, within].item()
+            arenas = block.arenas
+            if arenas[name].item(place, within) != blank:
+                for other, arena in arenas.items():
+                    found[other] = arena.item(place, within)
         return found
 
     def put(self, name: str, rows: Column, values: Column) -> None:
@@ -278,6 +279,12 @@ class Table:
         at = block.own(rows)
         for name, values in columns.items():
             block.arenas[name].reshape(-1)[at] = values
+
+    def opened(self, block: str, rows: Column) -> tuple[NDArray[np.int64], dict[str, Column]]:
+        """Return where `rows` lie in the flat columns of a block, and those, free to be written."""
+        held = self._blocks[block]
+        at = held.own(rows)
+        return at, {name: arena.reshape(-1) for name, arena in held.arenas.items()}
 
     def snapshot(self) -> TableSnapshot:
         pages = {name: block.snapshot() for name, block in self._blocks.items()}

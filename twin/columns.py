@@ -6,21 +6,22 @@ shard's lexicon, new ones only for words in use. What a parked event said is kep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twin.admission import Admitted
-from twin.contracts import CONTRACTS, COUNTED, EVENT_TIME, MOVED, Contract
+from twin.contracts import CONTRACTS, COUNTED, EVENT_TIME, MOVED
+from twin.derived import IS_DERIVED
 from twin.events import NOTHING, PAYLOAD, Offered
 from twin.frames import Frame, column_texts, text_columns
 from twin.keys import qualified
 from twin.kinds import BLANKS, KINDS, Dtype, Group, Kind, Merge
 from twin.lexicon import Draft
 from twin.outcomes import Reason
-from twin.promises import Carry
+from twin.promises import Carry, Source
 from twin.texts import Texts, join
 from twin.upcast import converted
 
@@ -36,7 +37,13 @@ _MAY = {
 _ABOUT = {kind: np.array([c.kind == kind for c in CONTRACTS] + [False]) for kind in KINDS}
 _SETS = {
     (kind.name, group.name): np.array(
-        [c.kind == kind.name and group.name in c.sets for c in CONTRACTS] + [False]
+        [
+            c.kind == kind.name
+            and group.name in c.sets
+            and (group.merge is Merge.LATEST or not derived)  # what counts: twin.revisions
+            for c, derived in zip(CONTRACTS, IS_DERIVED, strict=False)
+        ]
+        + [False]
     )
     for kind in KINDS.values()
     for group in kind.groups
@@ -49,6 +56,7 @@ class Message(NamedTuple):
     offered: Offered
     tenant: str
     writer: str  # the named identity that offered them
+    redrives: NDArray[np.int64] | None = None  # of events that were parked: where (twin.redrive)
 
 
 class Part(NamedTuple):
@@ -78,6 +86,7 @@ def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> P
         "reason": one.reason[at],
         "does": offered.does[at],
         "target": one.target[at],
+        "redrives": np.full(n, -1) if message.redrives is None else message.redrives[at],
     }
     payload: dict[str, Column] = {}
     for name, column in offered.numbers.items():
@@ -85,7 +94,7 @@ def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> P
     for name, words in sorted(offered.words.items()):  # so that codes follow no set's order
         codes = np.where(stands, words.codes[at], -1)
         payload[name] = _coded(codes, words.words, draft)
-    raw = [offered.raw(i) for i in at[~stands].tolist()]
+    raw = offered.raws(at[~stands])
     subject = qualified(message.tenant, offered.subject.take(at))
     return Part(columns, one.id.take(at), subject, payload, raw)
 
@@ -106,6 +115,8 @@ def gather(parts: Sequence[Part]) -> dict[str, Column]:
     }
     if not (columns["does"] != NOTHING).any():
         del columns["does"], columns["target"]
+    if (columns["redrives"] < 0).all():
+        del columns["redrives"]
     columns |= text_columns("id", join([part.id for part in parts]))
     raw = [piece for part in parts for piece in part.raw]
     if raw:
@@ -171,6 +182,8 @@ def _held(frame: Frame, name: str) -> Column:
     held = frame.columns.get(name)
     if held is not None:
         return held
+    if name == "redrives":
+        return np.full(frame.size, -1)
     carried = _carries(frame.columns["contract"], frame.columns["reason"], name[5:])
     return _blank(name[5:], int(carried.sum()))
 
@@ -183,41 +196,53 @@ def of_kind(frame: Frame, kind: Kind) -> NDArray[np.bool_]:
     return _ABOUT[kind.name][frame.columns["contract"]]
 
 
-def group_values(
-    kind: Kind, group: Group, frame: Frame, at: Column
-) -> tuple[Column, dict[str, Column]]:
-    """Return which of the events at `at` say anything about `group`, and what."""
-    contract = frame.columns["contract"][at]
-    mine = np.flatnonzero(_SETS[kind.name, group.name][contract])
-    if not mine.size:
-        return mine, {}
-    if group.merge is Merge.LEVEL:
-        blanks = dict.fromkeys((COUNTED, MOVED), BLANKS[Dtype.INTEGER])
-    else:
-        blanks = {field.name: field.blank for field in group.fields}
-    values = {name: np.full(mine.size, blank) for name, blank in blanks.items()}
-    setters = contract[mine]
-    for number in np.unique(setters).tolist():
-        here = np.flatnonzero(setters == number)
-        _fill(values, CONTRACTS[number], group, frame, at[mine[here]], here)
-    return mine, values
+def touched(kind: Kind, contract: Column) -> list[Group]:
+    """Return the groups of a kind that events of these contracts say anything about."""
+    there = np.flatnonzero(np.bincount(contract, minlength=len(CONTRACTS)))
+    return [group for group in kind.groups if _SETS[kind.name, group.name][there].any()]
 
 
-def _fill(
-    values: dict[str, Column],
-    setter: Contract,
-    group: Group,
-    frame: Frame,
-    at: Column,
-    here: Column,
-) -> None:
-    """Put what the events at `at`, all of one contract, say about a group into place `here`."""
-    for field, source in setter.sets[group.name].items():
-        if source == EVENT_TIME:
-            values[field][here] = frame.columns["time"][at]
-        elif isinstance(source, str):
-            values[field][here] = payload_column(frame, source)[at]
-        elif isinstance(source, Carry):  # of an older version: lifted here, and nowhere else
-            values[field][here] = converted(payload_column(frame, source.field)[at], source)
+def speakers(kind: Kind, group: Group, contract: Column) -> Column:
+    """Return the positions of the events, by their contracts, that say anything about a group."""
+    return np.flatnonzero(_SETS[kind.name, group.name][contract])
+
+
+class Told:
+    """What the events of a frame say, field by field: each payload column is spread out once."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self._whole: dict[str, Column] = {}
+
+    def values(self, group: Group, at: Column) -> dict[str, Column]:
+        """Return field -> what the events at `at`, all of them about `group`, say."""
+        if group.merge is Merge.LEVEL:
+            blanks = dict.fromkeys((COUNTED, MOVED), BLANKS[Dtype.INTEGER])
         else:
-            values[field][here] = int(source)
+            blanks = {field.name: field.blank for field in group.fields}
+        values = {name: np.full(at.size, blank) for name, blank in blanks.items()}
+        setters = self.frame.columns["contract"][at]
+        for number in np.flatnonzero(np.bincount(setters)).tolist():
+            here = np.flatnonzero(setters == number)
+            self._fill(values, CONTRACTS[number].sets[group.name], at[here], here)
+        return values
+
+    def _fill(
+        self, values: dict[str, Column], sets: Mapping[str, Source], at: Column, here: Column
+    ) -> None:
+        """Put what the events at `at`, all of one contract, say about a group into place `here`."""
+        for field, source in sets.items():
+            if source == EVENT_TIME:
+                values[field][here] = self.frame.columns["time"][at]
+            elif isinstance(source, str):
+                values[field][here] = self._payload(source)[at]
+            elif isinstance(source, Carry):  # of an older version: lifted here, and nowhere else
+                values[field][here] = converted(self._payload(source.field)[at], source)
+            else:
+                values[field][here] = int(source)
+
+    def _payload(self, name: str) -> Column:
+        whole = self._whole.get(name)
+        if whole is None:
+            whole = self._whole[name] = payload_column(self.frame, name)
+        return whole

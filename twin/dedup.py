@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kernels import EMPTY, find_ids, place_ids
-from twin.outcomes import Outcome
+from twin.kernels import EMPTY, enter_ids, find_ids, place_ids
 
 Column = NDArray[Any]
 UNSEEN = -1
@@ -54,20 +53,14 @@ class Seen:
         self, hash_: Column, content: Column, offset: Column, outcome: Column, reason: Column
     ) -> None:
         """Remember events; one that is known already (it was parked) is rewritten."""
-        if (outcome == Outcome.PARKED).any():
-            given = (hash_, content, offset, outcome, reason)
-            hash_, content, offset, outcome, reason = (column[_last(hash_)] for column in given)
+        self._reserve(self.size + hash_.shape[0])
         entry = np.empty(hash_.shape[0], np.int32)
-        find_ids(self._slots, self._columns["high"], self._columns["low"], hash_, entry)
-        fresh = entry < 0
-        first, last = self.size, self.size + int(fresh.sum())
-        self._reserve(last)
-        entry[fresh] = np.arange(first, last)
-        values = (hash_[:, 0], hash_[:, 1], content, offset, outcome, reason)
-        for column, value in zip(self._columns.values(), values, strict=True):
-            column[entry] = value
-        place_ids(self._slots, self._columns["high"], first, last)
-        self.size = last
+        columns = self._columns
+        high, low = columns["high"], columns["low"]
+        self.size = enter_ids(self._slots, high, low, hash_, self.size, entry)
+        values = {"content": content, "offset": offset, "outcome": outcome, "reason": reason}
+        for name, value in values.items():
+            columns[name][entry] = value  # in order: the last one stands, as when replayed
 
     def dump(self) -> dict[str, Column]:
         return {name: column[: self.size].copy() for name, column in self._columns.items()}
@@ -98,12 +91,3 @@ class Seen:
         slots = 1 << int(np.ceil(np.log2(max(size, 1024) / 0.6)))
         self._slots = np.full(slots, EMPTY)
         place_ids(self._slots, self._columns["high"], 0, self.size)
-
-
-def _last(hash_: Column) -> Column:
-    """Return the last position of each hash: a parked event may be replaced in one batch."""
-    order = np.lexsort((hash_[:, 1], hash_[:, 0]))
-    pair = hash_[order]
-    ends = np.ones(order.size, np.bool_)
-    ends[:-1] = (pair[1:] != pair[:-1]).any(axis=1)
-    return np.sort(order[ends])

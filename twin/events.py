@@ -17,17 +17,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from twin.arrow_columns import (
+    FAR,
+    NO_NUMBER,
+    coded_column,
+    number_column,
+    text_column,
+    valid,
+    wordy,
+)
+from twin.arrow_stream import read_stream
 from twin.contracts import CONTRACTS
-from twin.errors import BadRequest, Malformed, TooLarge
+from twin.errors import BadRequest, Malformed, TooMany
 from twin.kinds import ABSENT, BLANKS, Dtype
+from twin.skim import MOST_EVENTS, skim
 from twin.texts import Texts, hashes, texts
 
 Column = NDArray[Any]
-MOST_EVENTS = 1_000_000  # in one message; a row of msgpack is at least 16 bytes of its 16 MiB
-END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
-DEEPEST = 16  # levels of lists and maps in a message
-FAR = 2**62  # integers and times lie between -FAR and FAR
-NO_NUMBER = 2**63 - 1  # in a column of integers: NaN or infinity was given
 ENVELOPE = ("id", "source", "type", "version", "subject", "region", "time")
 EXTENSIONS = ("tenant", "confidence", "corrects", "retracts")
 NOTHING, CORRECTS, RETRACTS = 0, 1, 2  # what an event does to an earlier one
@@ -35,7 +41,6 @@ PAYLOAD: dict[str, Dtype] = {p.name: p.dtype for c in CONTRACTS for p in c.paylo
 _pack = msgspec.msgpack.Encoder().encode
 _Cell = None | bool | int | float | str
 _plain = msgspec.msgpack.Decoder(list[list[_Cell | dict[str, _Cell]]]).decode
-_SORTS = (type(None), bool, int, float, str, bytes, list, dict)
 
 
 Row = list[Any]  # one event as it came: the envelope, payload, extensions
@@ -86,28 +91,38 @@ class Offered(NamedTuple):
     def size(self) -> int:
         return self.time.size
 
-    def raw(self, i: int) -> bytes:
-        """Return event `i` as one msgpack row."""
-        if isinstance(self.rows, pa.RecordBatch):
-            event = self.rows.slice(i, 1).to_pylist()[0]
+    def raws(self, at: Column) -> list[bytes]:
+        """Return the events at these positions, each as one msgpack row."""
+        if not at.size:
+            return []
+        if not isinstance(self.rows, pa.RecordBatch):
+            return [_pack(self.rows[i]) for i in at.tolist()]
+        rows = []
+        for event in _timeless(self.rows.take(pa.array(at))).to_pylist():
             head = [event.pop(name, None) for name in ENVELOPE]
             more = {k: event.pop(k) for k in EXTENSIONS if event.get(k) is not None}
-            payload = {k: v for k, v in event.items() if v is not None}
-            return _pack([*head, payload, more])
-        return _pack(self.rows[i])
+            payload = {k: _whole(k, v) for k, v in event.items() if v is not None}
+            rows.append(_pack([*head, payload, more]))
+        return rows
 
 
 def decode_rows(message: bytes) -> Offered:
-    """Read msgpack rows. Raises Malformed, TooLarge or BadRequest: TOO_DEEP."""
+    """Read msgpack rows. Raises Malformed, TooMany, or BadRequest: TOO_DEEP, DUPLICATE_FIELD."""
     return columns_of(parse_rows(message))
 
 
 def parse_rows(message: bytes) -> list[Row]:
-    """Take msgpack rows apart, and no more. Raises Malformed, TooLarge or BadRequest: TOO_DEEP."""
+    """Take msgpack rows apart, and no more. Raises as `decode_rows` does."""
+    pairs = skim(message)
     rows: list[Row] = _rows(message)
     for row in rows:
         if not isinstance(row, list) or len(row) not in {8, 9} or not isinstance(row[7], dict):
             raise Malformed(f"a row is [{', '.join(ENVELOPE)}, payload, extensions]; fix the rows")
+        pairs -= len(row[7])
+        if len(row) > 8 and isinstance(row[8], dict):
+            pairs -= len(row[8])
+    if pairs and pairs > _pairs(rows):
+        raise BadRequest("a row names a field twice; send it once", "DUPLICATE_FIELD")
     return rows
 
 
@@ -151,27 +166,18 @@ def columns_of(rows: Sequence[Row]) -> Offered:
 
 
 def decode_arrow(message: bytes) -> Offered:
-    """Read one Arrow IPC stream. Raises Malformed when it is none, TooLarge, or lacks a column."""
-    try:
-        if message[-8:] != END_OF_STREAM:
-            raise ValueError("it has no end, so part of it may be missing")
-        reader = pa.ipc.open_stream(message)
-        batches = list(reader)
-        for batch in batches:
-            batch.validate(full=True)  # a crafted batch reads beyond its buffers otherwise
-        table = pa.Table.from_batches(batches, reader.schema).combine_chunks()
-    except (pa.ArrowException, OSError, EOFError, ValueError, NotImplementedError) as e:
-        raise Malformed(f"the message is no Arrow stream ({e}); send one IPC stream") from e
-    if table.num_rows > MOST_EVENTS:
-        raise TooLarge(f"a message has at most {MOST_EVENTS} events; split it")
-    names = table.schema.names
+    """Read one Arrow IPC stream. Raises as `read_stream`, or Malformed if it lacks a column."""
+    batches, schema = read_stream(message)
+    names = schema.names
     if twice := [name for name in names if names.count(name) > 1]:
-        raise Malformed(f"the batch has the column {twice[0]} twice; drop one")
+        raise BadRequest(f"the batch has the column {twice[0]} twice; drop one", "DUPLICATE_FIELD")
+    batch = batches[0] if len(batches) == 1 else _joined(batches, schema)
+    if batch.num_rows > MOST_EVENTS:
+        raise TooMany(f"a message has at most {MOST_EVENTS} events; split it")
     if missing := [n for n in ("id", "source", "type", "subject", "time") if n not in names]:
         raise Malformed(f"the batch lacks the column {missing[0]}; add it")
-    columns = [column.chunk(0) if column.num_chunks else _none(column) for column in table.columns]
     try:
-        return _from_arrow(pa.RecordBatch.from_arrays(columns, names), table.num_rows)
+        return _from_arrow(batch, batch.num_rows)
     except (pa.ArrowException, ValueError) as e:
         raise Malformed(f"a column has another type than its field ({e}); fix the schema") from e
 
@@ -184,55 +190,68 @@ def word_column(values: Sequence[str | None]) -> Words:
 
 
 def _rows(message: bytes) -> list[Any]:
-    claimed = int.from_bytes(message[1:5], "big") if message[:1] == b"\xdd" else 0
-    if MOST_EVENTS < claimed <= len(message):  # before it takes memory
-        raise TooLarge(f"a message has at most {MOST_EVENTS} events; split it")
     try:
         rows = _plain(message)
-    except (msgspec.DecodeError, RecursionError, ValueError):  # or something nested: look closer
-        rows = _nested(message)
+    except (msgspec.DecodeError, ValueError):  # or something nested: an event may say it
+        try:
+            rows = msgspec.msgpack.decode(message)
+        except (msgspec.DecodeError, ValueError) as e:
+            raise Malformed(f"the message is no msgpack ({e}); send a list of rows") from e
     if not isinstance(rows, list):
         raise Malformed("the message is no list of rows; send one")
     return rows
 
 
-def _nested(message: bytes) -> Any:
-    try:
-        rows = msgspec.msgpack.decode(message)
-    except RecursionError as e:
-        raise BadRequest(f"the message nests deeper than {DEEPEST}; flatten it", "TOO_DEEP") from e
-    except (msgspec.DecodeError, ValueError) as e:
-        raise Malformed(f"the message is no msgpack ({e}); send a list of rows") from e
-    level, depth = [rows], 0
+def _pairs(rows: Sequence[Row]) -> int:
+    """Return how many pairs the maps have that are not where each row has its maps."""
+    level = [v for row in rows for v in row[:7]]
+    for part in (part for row in rows for part in row[7:]):
+        level += part.values() if isinstance(part, dict) else [part]
+    pairs = 0
     while level:
-        if depth > DEEPEST:
-            raise BadRequest(f"the message nests deeper than {DEEPEST}; flatten it", "TOO_DEEP")
-        if odd := [v for v in level if not isinstance(v, _SORTS)]:
-            raise Malformed(f"{type(odd[0]).__name__} is no value of an event; send plain msgpack")
-        deeper = [v for value in level if isinstance(value, list) for v in value]
-        for value in (value for value in level if isinstance(value, dict)):
-            if not all(isinstance(name, str) for name in value):
-                raise Malformed("the name of a field is no text; name fields by texts")
-            deeper += value.values()
-        level, depth = deeper, depth + 1
-    return rows
+        maps = [value for value in level if isinstance(value, dict)]
+        pairs += sum(map(len, maps))
+        level = [v for value in level if isinstance(value, list) for v in value]
+        level += [v for found in maps for v in found.values()]
+    return pairs
 
 
-def _none(column: pa.ChunkedArray) -> pa.Array:
-    return pa.array([], column.type)
+def _timeless(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch with integers, as in rows, where it has timestamps."""
+    columns = [
+        c.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        if pa.types.is_timestamp(c.type)
+        else c
+        for c in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
+
+
+def _whole(name: str, value: Any) -> Any:
+    """Return a value as a row has to say it: 5.0 of a column of floats is the integer 5."""
+    whole = PAYLOAD.get(name) in {Dtype.INTEGER, Dtype.TIME}
+    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
+
+
+def _joined(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    columns = [c.chunk(0) if c.num_chunks else pa.array([], c.type) for c in table.columns]
+    return pa.RecordBatch.from_arrays(columns, table.schema.names)
 
 
 def _from_arrow(batch: pa.RecordBatch, n: int) -> Offered:
     names = set(batch.schema.names)
 
     def words(name: str) -> Words:
-        return _arrow_words(batch[name]) if name in names else Words(np.full(n, -1, np.int32), [])
+        if name not in names:
+            return Words(np.full(n, -1, np.int32), [])
+        return Words(*coded_column(batch[name]))
 
     def whole(name: str, blank: float, dtype: Dtype) -> Column:
         if name not in names:
             return np.full(n, blank, BLANKS[dtype].dtype)
-        column = _arrow_numbers(batch[name], dtype)
-        return np.where(column.present, column.values, blank).astype(column.values.dtype)
+        values, present, _ = number_column(batch[name], dtype)
+        return np.where(present, values, blank).astype(values.dtype)
 
     corrects, retracts = words("corrects"), words("retracts")
     target = Texts(np.zeros(n + 1, np.int64), np.empty(0, np.uint8))
@@ -241,18 +260,19 @@ def _from_arrow(batch: pa.RecordBatch, n: int) -> Offered:
         target = texts([corrected or retracted for corrected, retracted in pairs])
     does = np.where(corrects.codes >= 0, CORRECTS, np.where(retracts.codes >= 0, RETRACTS, 0))
     payload = names - {*ENVELOPE, *EXTENSIONS}
-    wordy = {name for name in payload if PAYLOAD.get(name) is Dtype.TEXT}
-    mistyped = {name for name in wordy if not _wordy(batch[name].type)}
+    texty = {name for name in payload if PAYLOAD.get(name) is Dtype.TEXT}
+    mistyped = {name for name in texty if not wordy(batch[name].type)}
     numbers = {
-        name: _arrow_numbers(batch[name], PAYLOAD[name]) for name in payload & set(PAYLOAD) - wordy
+        name: Numbers(*number_column(batch[name], PAYLOAD[name]))
+        for name in payload & set(PAYLOAD) - texty
     }
     numbers |= {name: _mistyped(batch[name]) for name in mistyped}
     strange = np.zeros(n, np.bool_)
     for name in payload - set(PAYLOAD):
-        strange |= np.asarray(batch[name].is_valid())
+        strange |= valid(batch[name])
     return Offered(
-        id=_arrow_texts(batch["id"]),
-        subject=_arrow_texts(batch["subject"]),
+        id=text_column(batch["id"]),
+        subject=text_column(batch["subject"]),
         source=words("source"),
         type=words("type"),
         region=words("region"),
@@ -263,7 +283,7 @@ def _from_arrow(batch: pa.RecordBatch, n: int) -> Offered:
         does=does.astype(np.int8),
         target=target,
         numbers=numbers,
-        words={name: words(name) for name in wordy - mistyped},
+        words={name: words(name) for name in texty - mistyped},
         strange=strange,
         rows=batch,
     )
@@ -313,62 +333,6 @@ def _infinite(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def _arrow_texts(column: pa.Array) -> Texts:
-    column = column.cast(pa.large_string()).fill_null("")
-    offsets, content = column.buffers()[1:]
-    start = column.offset
-    ends = np.frombuffer(offsets, np.int64)[start : start + len(column) + 1]
-    raw = np.frombuffer(content, np.uint8) if content else np.empty(0, np.uint8)
-    return Texts(ends - ends[0], raw[ends[0] : ends[-1]])
-
-
-def _arrow_words(column: pa.Array) -> Words:
-    if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).dictionary_encode()
-    words = column.dictionary.cast(pa.string()).fill_null("").to_pylist()
-    codes = np.asarray(column.indices.fill_null(-1)).astype(np.int32)
-    if "" in words:
-        codes = np.where(np.array([*words, "?"])[codes] == "", -1, codes).astype(np.int32)
-    return Words(codes, words)
-
-
-def _wordy(type_: pa.DataType) -> bool:
-    if pa.types.is_dictionary(type_):
-        type_ = type_.value_type
-    return any(
-        test(type_) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_null)
-    )
-
-
 def _mistyped(column: pa.Array) -> Numbers:
-    present = np.asarray(column.is_valid())
+    present = valid(column)
     return Numbers(np.zeros(present.size, np.int8), present, ~present)
-
-
-def _arrow_numbers(column: pa.Array, dtype: Dtype) -> Numbers:
-    present, kind = np.asarray(column.is_valid()), column.type
-    blank = np.full(present.size, BLANKS[dtype])
-    fractional = pa.types.is_floating(kind)
-    if pa.types.is_null(kind):
-        return Numbers(blank, present, ~present)
-    if dtype is Dtype.FLAG and pa.types.is_boolean(kind):
-        values = np.asarray(column.cast(pa.int8()).fill_null(-1))
-        return Numbers(values, present, np.ones(present.size, np.bool_))
-    if dtype is Dtype.NUMBER and (fractional or pa.types.is_integer(kind)):
-        values = np.asarray(column.cast(pa.float64(), safe=False).fill_null(np.nan))
-        return Numbers(values, present, np.ones(present.size, np.bool_))
-    if dtype in {Dtype.INTEGER, Dtype.TIME} and fractional:
-        given = np.asarray(column.cast(pa.float64()).fill_null(0.0))
-        sound = (np.abs(given) < FAR) & (given == np.floor(given))
-        values = np.where(sound, given, 0.0).astype(np.int64)
-        values = np.where(sound, values, np.where(np.isfinite(given), ABSENT, NO_NUMBER))
-        return Numbers(np.where(present, values, ABSENT), present, sound | ~present)
-    if dtype is Dtype.TIME and pa.types.is_timestamp(kind):
-        column = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-    elif dtype not in {Dtype.INTEGER, Dtype.TIME} or not pa.types.is_integer(kind):
-        return Numbers(blank, present, ~present)
-    values = np.asarray(column.cast(pa.int64(), safe=False).fill_null(0))
-    sound = (values > -FAR) & (values < FAR)
-    if pa.types.is_uint64(kind):
-        sound &= values >= 0  # what is beyond an int64 has wrapped
-    return Numbers(np.where(present & sound, values, ABSENT), present, sound | ~present)

@@ -12,22 +12,24 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from twin import skim
+
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
 
-_jit = numba.njit(cache=True, nogil=True)
+jit = numba.njit(cache=True, nogil=True)
 
 EMPTY = np.int32(-1)
 
 
-@_jit
+@jit
 def _turn(word: Any, bits: Any) -> Any:
     return (word << np.uint64(bits)) | (word >> np.uint64(64 - bits))
 
 
-@_jit
+@jit
 def _rounds(v0: Any, v1: Any, v2: Any, v3: Any, times: int) -> Any:
     for _ in range(times):
         v0, v2 = v0 + v1, v2 + v3
@@ -38,7 +40,7 @@ def _rounds(v0: Any, v1: Any, v2: Any, v3: Any, times: int) -> Any:
     return v0, v1, v2, v3
 
 
-@_jit
+@jit
 def siphash(offsets: I64, content: U8, salt: U64, out: U64) -> None:
     """Fill `out` (n, 2) with SipHash-2-4-128 of each text, keyed by `salt` of its row.
 
@@ -74,20 +76,25 @@ def siphash(offsets: I64, content: U8, salt: U64, out: U64) -> None:
         out[i, 1] = v0 ^ v1 ^ v2 ^ v3
 
 
-@_jit
+@jit
+def mixed(a: Any, b: Any, word: Any) -> Any:
+    """Return (a, b) with a 64-bit word folded in: two rounds of MurmurHash3's mixer."""
+    w = word * np.uint64(0x87C37B91114253D5)
+    a = _turn(a ^ (_turn(w, 31) * np.uint64(0x4CF5AD432745937F)), 27) + b
+    a = a * np.uint64(5) + np.uint64(0x52DCE729)
+    b = _turn(b ^ (_turn(a, 33) * np.uint64(0x4CF5AD432745937F)), 31) + a
+    b = b * np.uint64(5) + np.uint64(0x38495AB5)
+    return a, b
+
+
+@jit
 def mix(state: U64, words: U64) -> None:
-    """Fold one 64-bit word per row into `state` (n, 2): two rounds of MurmurHash3's mixer."""
+    """Fold one 64-bit word per row into `state` (n, 2)."""
     for i in range(words.size):
-        a, b = state[i, 0], state[i, 1]
-        w = words[i] * np.uint64(0x87C37B91114253D5)
-        a = _turn(a ^ (_turn(w, 31) * np.uint64(0x4CF5AD432745937F)), 27) + b
-        a = a * np.uint64(5) + np.uint64(0x52DCE729)
-        b = _turn(b ^ (_turn(a, 33) * np.uint64(0x4CF5AD432745937F)), 31) + a
-        b = b * np.uint64(5) + np.uint64(0x38495AB5)
-        state[i, 0], state[i, 1] = a, b
+        state[i, 0], state[i, 1] = mixed(state[i, 0], state[i, 1], words[i])
 
 
-@_jit
+@jit
 def find_ids(slots: I32, high: U64, low: U64, hashes: U64, out: I32) -> None:
     """Put into `out` the entry of each hash in an open-addressed table, or EMPTY."""
     mask = np.uint64(slots.size - 1)
@@ -104,7 +111,28 @@ def find_ids(slots: I32, high: U64, low: U64, hashes: U64, out: I32) -> None:
             at = (at + np.uint64(1)) & mask
 
 
-@_jit
+@jit
+def enter_ids(slots: I32, high: U64, low: U64, hashes: U64, size: int, out: I32) -> int:
+    """Put the entry of each hash into `out`, new ones entered from `size` on; return the size."""
+    mask = np.uint64(slots.size - 1)
+    for i in range(hashes.shape[0]):
+        at = hashes[i, 0] & mask
+        while True:
+            entry = slots[at]
+            if entry < 0:
+                slots[at] = size
+                high[size], low[size] = hashes[i, 0], hashes[i, 1]
+                out[i] = size
+                size += 1
+                break
+            if high[entry] == hashes[i, 0] and low[entry] == hashes[i, 1]:
+                out[i] = entry
+                break
+            at = (at + np.uint64(1)) & mask
+    return size
+
+
+@jit
 def place_ids(slots: I32, high: U64, first: int, last: int) -> None:
     """Enter the entries first..last-1, whose hashes are not in the table, into `slots`."""
     mask = np.uint64(slots.size - 1)
@@ -115,7 +143,7 @@ def place_ids(slots: I32, high: U64, first: int, last: int) -> None:
         slots[at] = entry
 
 
-@_jit
+@jit
 def find_names(
     slots: I32, hash_: U64, starts: I64, arena: U8, wanted: U64, offsets: I64, content: U8, out: I32
 ) -> None:
@@ -143,7 +171,7 @@ def find_names(
             at = (at + np.uint64(1)) & mask
 
 
-@_jit
+@jit
 def first_same(slots: I32, hashes: U64, out: I32) -> None:
     """Put into `out` the first position of each hash (n, 2); `slots` are EMPTY, over 2n of them."""
     mask = np.uint64(slots.size - 1)
@@ -161,7 +189,7 @@ def first_same(slots: I32, hashes: U64, out: I32) -> None:
             at = (at + np.uint64(1)) & mask
 
 
-@_jit
+@jit
 def number_rows(slots: I32, rows: I64, out: I32) -> int:
     """Number the distinct rows as they come, into `out`; return how many there are."""
     mask = np.uint64(slots.size - 1)
@@ -184,7 +212,7 @@ def number_rows(slots: I32, rows: I64, out: I32) -> int:
     return count
 
 
-@_jit
+@jit
 def decide_latest(
     number: I32, new: I64, new_tie: U64, held: I64, held_tie: U64, winner: I32, applied: Any
 ) -> None:
@@ -212,7 +240,69 @@ def decide_latest(
             applied[i] = True
 
 
-@_jit
+@jit
+def compete(
+    at: I64,
+    place: I64,
+    first: int,
+    time: I64,
+    source: I32,
+    hash_: U64,
+    confidence: Any,
+    rank: I64,
+    held_time: I64,
+    held_tie: U64,
+    held_offset: I64,
+    held_source: I32,
+    held_confidence: Any,
+    won: Any,
+) -> None:
+    """Let the events at `at` of a frame compete for `place`, in order; write down who decides.
+
+    The greatest (time, rank of the source, tie) wins; `first` is the offset of the frame.
+    """
+    for i in range(at.size):
+        e, p = at[i], place[i]
+        if time[e] != held_time[p]:
+            wins = time[e] > held_time[p]
+        else:
+            mine, held = rank[source[e]], held_source[p]
+            other = rank[held] if held >= 0 else -1
+            wins = mine > other if mine != other else hash_[e, 0] > held_tie[p]
+        won[i] = wins
+        if wins:
+            held_time[p], held_tie[p] = time[e], hash_[e, 0]
+            held_offset[p], held_source[p] = first + e, source[e]
+            held_confidence[p] = confidence[e]
+
+
+@jit
+def chain(slots: I32, row: I64, offset: I64, prev: I64) -> None:
+    """Turn `prev`, the newest event of each row so far, into the one before each event."""
+    mask = np.uint64(slots.size - 1)
+    for i in range(row.size):
+        at = (np.uint64(row[i]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
+        while slots[at] >= 0 and row[slots[at]] != row[i]:
+            at = (at + np.uint64(1)) & mask
+        if slots[at] >= 0:
+            prev[i] = offset[slots[at]]
+        slots[at] = i
+
+
+@jit
+def prefixed(prefix: U8, offsets: I64, content: U8, out: U8) -> None:
+    """Write `prefix` and each text into `out`, one behind the other."""
+    to = 0
+    for i in range(offsets.size - 1):
+        for j in range(prefix.size):
+            out[to + j] = prefix[j]
+        to += prefix.size
+        for j in range(offsets[i], offsets[i + 1]):
+            out[to] = content[j]
+            to += 1
+
+
+@jit
 def gather_texts(offsets: I64, content: U8, at: I64, out_offsets: I64, out: U8) -> None:
     """Copy the texts at `at` into `out`; `out_offsets` says where each goes."""
     for i in range(at.size):
@@ -222,7 +312,7 @@ def gather_texts(offsets: I64, content: U8, at: I64, out_offsets: I64, out: U8) 
             out[base + j] = content[start + j]
 
 
-@_jit
+@jit
 def well_formed(offsets: I64, content: U8, first: Any, inner: Any, longest: int, good: Any) -> None:
     """Say of each text whether it has 1 to `longest` allowed bytes."""
     for i in range(offsets.size - 1):
@@ -237,6 +327,7 @@ def well_formed(offsets: I64, content: U8, first: Any, inner: Any, longest: int,
 
 def warm() -> None:
     """Compile, or load from the cache, every kernel."""
+    skim.warm()
     offsets, content = np.array([0, 1], np.int64), np.zeros(1, np.uint8)
     out = np.zeros((1, 2), np.uint64)
     siphash(offsets, content, np.zeros(1, np.uint64), out)

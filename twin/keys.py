@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kernels import EMPTY, find_names, first_same, place_ids, room
+from twin.kernels import EMPTY, find_names, first_same, place_ids, prefixed, room, siphash
 from twin.texts import Texts, hashes, texts
+
+_UNSALTED = np.zeros(1, np.uint64)
 
 
 class Located(NamedTuple):
@@ -27,10 +29,11 @@ class Keys:
         self._hash = np.zeros(1024, np.uint64)
         self._slots = np.full(2048, EMPTY)
 
-    def find(self, names: Texts) -> NDArray[np.int32]:
-        """Return the row of each name, or -1."""
+    def find(self, names: Texts, wanted: NDArray[np.uint64] | None = None) -> NDArray[np.int32]:
+        """Return the row of each name, or -1. `wanted`: their hashes (n, 2), if known."""
         out = np.empty(names.size, np.int32)
-        wanted = hashes(names)
+        if wanted is None:
+            wanted = hashes(names)
         find_names(
             self._slots,
             self._hash,
@@ -43,14 +46,27 @@ class Keys:
         )
         return out
 
+    def row(self, name: str) -> int:
+        """Return the row of one name, or -1: what a point read costs least."""
+        raw = name.encode()
+        content = np.frombuffer(raw, np.uint8)
+        offsets = np.array((0, len(raw)), np.int64)
+        wanted, out = np.empty((1, 2), np.uint64), np.empty(1, np.int32)
+        siphash(offsets, content, _UNSALTED, wanted)
+        find_names(
+            self._slots, self._hash, self._starts, self._arena, wanted, offsets, content, out
+        )
+        return out.item()
+
     def locate(self, names: Texts) -> Located:
         """Return the row of each name, without changing anything."""
-        row = self.find(names).astype(np.int64)
+        wanted = hashes(names)
+        row = self.find(names, wanted).astype(np.int64)
         strange = np.flatnonzero(row < 0)
         if not strange.size:
             return Located(row, texts([]))
         same = np.empty(strange.size, np.int32)
-        first_same(room(strange.size), hashes(names.take(strange)), same)
+        first_same(room(strange.size), wanted[strange], same)
         is_first = same == np.arange(same.size)
         number = np.cumsum(is_first) - 1  # how many were met before each first one
         row[strange] = self.size + number[same]
@@ -101,12 +117,7 @@ class Keys:
 def qualified(tenant: str, ids: Texts) -> Texts:
     """Return tenant/id for each id."""
     prefix = np.frombuffer(f"{tenant}/".encode(), np.uint8)
-    lengths = np.diff(ids.offsets) + prefix.size
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    offsets = ids.offsets - ids.offsets[0] + prefix.size * np.arange(ids.size + 1)
     content = np.empty(offsets[-1], np.uint8)
-    for j in range(prefix.size):
-        content[offsets[:-1] + j] = prefix[j]
-    is_id = np.ones(content.size, np.bool_)
-    is_id[(offsets[:-1, None] + np.arange(prefix.size)).ravel()] = False
-    content[is_id] = ids.content[ids.offsets[0] : ids.offsets[-1]]
+    prefixed(prefix, ids.offsets, ids.content, content)
     return Texts(offsets, content)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.chunks import Table
-from twin.kernels import decide_latest, number_rows, room
+from twin.frames import Frame
+from twin.kernels import compete, decide_latest, number_rows, room
 from twin.kinds import ABSENT, Group, Kind, Merge
 
 Column = NDArray[Any]
@@ -93,6 +94,33 @@ def decide(table: Table, group: Group, facts: Facts, ranks: Column) -> Decision:
             group, _summed(table, group, facts, number, winner), ~np.zeros_like(applied)
         )
     return Decision(group, facts.take(np.sort(winner[winner >= 0])), applied)
+
+
+def settle(
+    table: Table, group: Group, frame: Frame, at: Column, row: Column, ranks: Column
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], dict[str, Column]]:
+    """Let the events at `at` of a frame compete for a `latest` group, and write down who won.
+
+    Return which won, where each row lies, and the flat columns of the group: the values of the
+    winners are for the caller to put there, in order.
+    """
+    columns = frame.columns
+    place, flat = table.opened(group.name, row)
+    won = np.empty(at.size, np.bool_)
+    compete(
+        at,
+        place,
+        frame.first,
+        columns["time"],
+        columns["source"],
+        columns["hash"],
+        columns["confidence"],
+        ranks,
+        *(flat[f"{group.name}.{name}"] for name in ("as_of", "tie", "offset", "source")),
+        flat[f"{group.name}.confidence"],
+        won,
+    )
+    return won, place, flat
 
 
 def commit(table: Table, decision: Decision) -> None:

@@ -16,21 +16,37 @@ from twin import level, merge
 from twin.admission import Admitted, Rule, admit, repeats
 from twin.chain import Read, walk
 from twin.chunks import Table, TableSnapshot
-from twin.columns import Message, Part, gather, group_values, kept_columns, of_kind
+from twin.columns import (
+    Message,
+    Part,
+    Told,
+    gather,
+    kept_columns,
+    of_kind,
+    speakers,
+    touched,
+)
 from twin.contracts import CONTRACTS, COUNTED, MOVED
 from twin.dedup import Seen
+from twin.derived import reserve
 from twin.events import NOTHING
 from twin.frames import Frame
+from twin.kernels import chain, room
 from twin.keys import Keys
 from twin.kinds import ABSENT, KINDS, Group, Kind, Merge
 from twin.lexicon import Draft, Lexicon
 from twin.merge import HEAD, TENANT, Decision, Facts
+from twin.outbox import Outbox
 from twin.outcomes import Outcome, Reason
+from twin.redrive import settle
 from twin.retraction import Withdrawn, withdrawal
+from twin.revisions import Revisions
 from twin.sources import rank
 from twin.texts import Texts, join, texts
 
 Column = NDArray[Any]
+_KIND_OF = np.array([list(KINDS).index(c.kind) for c in CONTRACTS] + [-1])
+_CONTRACTS = [contract.name for contract in CONTRACTS]
 
 
 class Plan(NamedTuple):
@@ -72,6 +88,8 @@ class State:
         self.lexicon = Lexicon()
         self.seen = Seen()
         self.withdrawn = Withdrawn()
+        self.revisions = Revisions()
+        self.outbox = Outbox()
         self.next = 0  # offset of the next event
         self.now = 0  # greatest ingest_time so far
         self.newest = 0  # greatest event_time that stands
@@ -83,7 +101,12 @@ class State:
         now = max(now_us, self.now)  # the journal's clock never goes back, whatever NTP does
         draft = Draft(self.lexicon)
         admitted = [admit(m.offered, m.tenant, self.seen, self.rule, now) for m in messages]
-        repeats(admitted)
+        for one, message in zip(admitted, messages, strict=True):
+            reserve(one, message.offered, message.writer)
+        if messages and messages[0].redrives is not None:
+            settle(admitted[0], messages[0].redrives)  # it comes alone
+        else:
+            repeats(admitted)
         kept, parts = [], []
         for message, one in zip(messages, admitted, strict=True):
             at = np.flatnonzero((one.outcome == Outcome.APPLIED) | (one.outcome == Outcome.PARKED))
@@ -117,17 +140,25 @@ class State:
                 row = columns["row"][mine].astype(np.int64)
                 newest = {HEAD: frame.first + np.flatnonzero(mine), TENANT: columns["tenant"][mine]}
                 held.table.puts(newest, row)
+        outcome[self.revisions.apply(frame, stands, self.kinds, self.ranks())] = Outcome.APPLIED
         offset = np.arange(frame.first, frame.first + frame.size)
         self.seen.add(columns["hash"], columns["content"], offset, outcome, reason)
         if "does" in columns:
             self._withdraw(frame, outcome, read)
             self.seen.add(columns["hash"], columns["content"], offset, outcome, reason)
+        if "shipment" in self.kinds:
+            self.outbox.note(frame, self.kinds["shipment"].table)
         self.outcomes += np.bincount(outcome, minlength=self.outcomes.size)
         self.next = frame.first + frame.size
         self.now = max(self.now, frame.ingest_time)
         standing = columns["time"][reason == Reason.NONE]
         self.newest = max(self.newest, int(standing.max(initial=0)))
         return outcome
+
+    def turns(self, frame: Frame) -> bool:
+        """Say whether a frame must not be joined to those before it (twin.outbox)."""
+        held = self.kinds.get("shipment")
+        return held is not None and self.outbox.turns(frame, held.table)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
@@ -152,12 +183,11 @@ class State:
         prev = np.full(count, -1, np.int64)
         subject = join([part.name for part in parts]) if parts else texts([])
         stands = columns["reason"] == Reason.NONE
-        kinds = np.array([list(KINDS).index(c.kind) for c in CONTRACTS] + [-1])
         names: dict[str, Texts] = {}
         for number, (name, held) in enumerate((n, self.kinds.get(n)) for n in KINDS):
             if held is None:
                 continue
-            at = np.flatnonzero(stands & (kinds[columns["contract"]] == number))
+            at = np.flatnonzero(stands & (_KIND_OF[columns["contract"]] == number))
             if not at.size:
                 continue
             located = held.keys.locate(subject.take(at))
@@ -174,7 +204,7 @@ class State:
             now,
             draft.new,
             names,
-            [contract.name for contract in CONTRACTS],
+            _CONTRACTS,
             columns,
         )
 
@@ -187,22 +217,18 @@ class State:
         ranks = self.ranks()
         if row is None:
             row = columns["row"][at].astype(np.int64)
-        offset = frame.first + at
-        for group in held.kind.groups:
-            mine, values = group_values(held.kind, group, frame, at)
-            if not mine.size:
+        told = Told(frame)
+        contract = columns["contract"][at]
+        for group in touched(held.kind, contract):
+            mine = speakers(held.kind, group, contract)
+            about = at[mine]
+            if group.merge is Merge.LATEST:
+                won, place, flat = merge.settle(held.table, group, frame, about, row[mine], ranks)
+                for name, values in told.values(group, about[won]).items():
+                    flat[name][place[won]] = values
+                applied[mine] |= won
                 continue
-            source = columns["source"][at[mine]]
-            facts = Facts(
-                row[mine],
-                values,
-                columns["time"][at[mine]],
-                ranks[source],
-                columns["hash"][at[mine], 0],
-                offset[mine],
-                source,
-                columns["confidence"][at[mine]],
-            )
+            facts = _facts(frame, told.values(group, about), about, row[mine], ranks)
             if group.merge is Merge.LEVEL:
                 decision = _levels(held, group, facts)
             else:
@@ -235,6 +261,7 @@ class State:
             at = np.array([offset - frame.first])
             if self.withdrawn.speaks(frame)[at[0]]:
                 self._apply(fresh, frame, at, np.zeros(1, np.int64))
+        self.revisions.refold(held.kind.name, row, fresh, self.ranks())
         changed = False
         where = np.array([row])
         for name in held.table.blanks:
@@ -252,17 +279,29 @@ class State:
         return changed
 
 
+def _facts(
+    frame: Frame, values: dict[str, Column], at: Column, row: Column, ranks: Column
+) -> Facts:
+    columns = frame.columns
+    source = columns["source"][at]
+    return Facts(
+        row,
+        values,
+        columns["time"][at],
+        ranks[source],
+        columns["hash"][at, 0],
+        frame.first + at,
+        source,
+        columns["confidence"][at],
+    )
+
+
 def _chain(table: Table, row: Column, offset: Column) -> NDArray[np.int64]:
     """Return for each event, about to be journaled at `offset`, the one before it of its twin."""
-    order = np.argsort(row, kind="stable")
-    twin = row[order]
-    old = twin < table.size
-    before = np.full(row.size, -1, np.int64)
-    before[old] = table.take(HEAD, twin[old])
-    again = np.flatnonzero(twin[1:] == twin[:-1]) + 1  # not the first of its twin in this batch
-    before[again] = offset[order][again - 1]
-    prev = np.empty_like(before)
-    prev[order] = before
+    prev = np.full(row.size, -1, np.int64)
+    old = np.flatnonzero(row < table.size)
+    prev[old] = table.take(HEAD, row[old])
+    chain(room(row.size), row, offset, prev)
     return prev
 
 
