@@ -47,16 +47,18 @@ def coded_column(column: pa.Array) -> tuple[NDArray[np.int32], list[str]]:
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
     words = column.dictionary.cast(pa.string()).fill_null("").to_pylist()
-    indices = column.indices
-    if indices.type == pa.int32():
-        codes = plain(indices, np.int32)
-        if indices.null_count:
-            codes = np.where(valid(indices), codes, np.int32(-1))
-    else:
-        codes = np.asarray(indices.fill_null(-1)).astype(np.int32)
+    codes = _codes(column)
     if "" in words:
         codes = np.where(np.array([*words, "?"])[codes] == "", -1, codes).astype(np.int32)
     return codes, words
+
+
+def _codes(column: pa.Array) -> NDArray[np.int32]:
+    indices = column.indices
+    if indices.type != pa.int32():
+        indices = indices.cast(pa.int32())  # of an unsigned type: there is no -1 in it
+    codes = plain(indices, np.int32)
+    return np.where(valid(indices), codes, np.int32(-1)) if indices.null_count else codes
 
 
 def wordy(type_: pa.DataType) -> bool:
@@ -74,6 +76,23 @@ def plain(column: pa.Array, dtype: Any) -> Column:
     if data is None:
         return np.zeros(len(column), dtype)
     return np.frombuffer(data, dtype, len(column), column.offset * np.dtype(dtype).itemsize)
+
+
+def cell_list(column: pa.Array) -> list[Any]:
+    """Return the values of a column as Python has them, None where null; times as integers, us."""
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        column = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+        kind = column.type
+    if pa.types.is_dictionary(kind):
+        words = [*column.dictionary.to_pylist(), None]
+        return [words[code] for code in _codes(column).tolist()]
+    if kind not in {pa.int64(), pa.float64()}:
+        return list(column.to_pylist())
+    values: list[Any] = plain(column, np.int64 if kind == pa.int64() else np.float64).tolist()
+    if not column.null_count:
+        return values
+    return [v if there else None for v, there in zip(values, valid(column).tolist(), strict=True)]
 
 
 def number_column(

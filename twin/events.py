@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from twin.arrow_columns import (
     FAR,
     NO_NUMBER,
+    cell_list,
     coded_column,
     number_column,
     text_column,
@@ -97,13 +98,18 @@ class Offered(NamedTuple):
             return []
         if not isinstance(self.rows, pa.RecordBatch):
             return [_pack(self.rows[i]) for i in at.tolist()]
-        rows = []
-        for event in _timeless(self.rows.take(pa.array(at))).to_pylist():
-            head = [event.pop(name, None) for name in ENVELOPE]
-            more = {k: event.pop(k) for k in EXTENSIONS if event.get(k) is not None}
-            payload = {k: _whole(k, v) for k, v in event.items() if v is not None}
-            rows.append(_pack([*head, payload, more]))
-        return rows
+        some = self.rows.take(pa.array(at))
+        cells = {name: cell_list(some[name]) for name in some.schema.names}
+        heads = zip(*(cells.pop(name, [None] * at.size) for name in ENVELOPE), strict=True)
+        more: list[dict[str, Any]] = [{} for _ in range(at.size)]
+        payloads: list[dict[str, Any]] = [{} for _ in range(at.size)]
+        for name, column in cells.items():
+            whole = PAYLOAD.get(name) in {Dtype.INTEGER, Dtype.TIME}
+            for into, value in zip(more if name in EXTENSIONS else payloads, column, strict=True):
+                if value is not None:
+                    into[name] = _whole(value) if whole else value
+        told = zip(heads, payloads, more, strict=True)
+        return [_pack([*head, payload, extra]) for head, payload, extra in told]
 
 
 def decode_rows(message: bytes) -> Offered:
@@ -216,21 +222,9 @@ def _pairs(rows: Sequence[Row]) -> int:
     return pairs
 
 
-def _timeless(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch with integers, as in rows, where it has timestamps."""
-    columns = [
-        c.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
-        if pa.types.is_timestamp(c.type)
-        else c
-        for c in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
-
-
-def _whole(name: str, value: Any) -> Any:
+def _whole(value: Any) -> Any:
     """Return a value as a row has to say it: 5.0 of a column of floats is the integer 5."""
-    whole = PAYLOAD.get(name) in {Dtype.INTEGER, Dtype.TIME}
-    return int(value) if whole and isinstance(value, float) and value.is_integer() else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _joined(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.errors import JournalNewer
 from twin.texts import Texts
 
 Column = NDArray[Any]
@@ -57,17 +58,20 @@ class Found(NamedTuple):
 def encode(frame: Frame) -> bytes:
     """Return the bytes of a frame, a multiple of 8 long."""
     index: list[Any] = []
-    pieces: list[bytes] = []
+    pieces: list[Any] = []
     columns = dict(frame.columns)
     for kind, names in frame.names.items():
         columns |= text_columns(f"{NAMES}{kind}", names)
     for name, column in columns.items():
-        raw = np.ascontiguousarray(column).tobytes()
         index.append([name, column.dtype.str, list(column.shape)])
-        pieces += [raw, bytes(-len(raw) % 8)]
+        if column.nbytes:
+            pieces.append(np.ascontiguousarray(column).data.cast("B"))
+        pieces.append(bytes(-column.nbytes % 8))
     head = _encode([frame.words, list(frame.names), frame.contracts, index])
-    padding = bytes(-(len(head) + 4) % 8)
-    body = b"".join([struct.pack("<I", len(head)), head, padding, *pieces])
+    start = struct.pack("<I", len(head)) + head + bytes(-(len(head) + 4) % 8)
+    crc, length = 0, 0
+    for piece in (start, *pieces):
+        crc, length = zlib.crc32(piece, crc), length + len(piece)
     packed = HEAD.pack(
         MAGIC,
         VERSION,
@@ -77,15 +81,17 @@ def encode(frame: Frame) -> bytes:
         frame.size,
         frame.witness,
         frame.ingest_time,
-        len(body),
-        zlib.crc32(body),
+        length,
+        crc,
     )
-    raw = packed + struct.pack("<I", zlib.crc32(packed)) + body
-    return raw + bytes(-len(raw) % 8)
+    return b"".join((packed, struct.pack("<I", zlib.crc32(packed)), start, *pieces))
 
 
 def read(content: memoryview, start: int) -> Found | None:
-    """Return the frame that starts at `start`, or None if there is no good one."""
+    """Return the frame that starts at `start`, or None if there is no good one.
+
+    Raises JournalNewer for a whole head of a later format.
+    """
     if len(content) - start < HEAD_SIZE:
         return None
     packed = bytes(content[start : start + HEAD.size])
@@ -94,6 +100,11 @@ def read(content: memoryview, start: int) -> Found | None:
         return None
     _, version, _, epoch, first, count, witness, ingest_time, length, crc = HEAD.unpack(packed)
     body_at = start + HEAD_SIZE
+    if version > VERSION:
+        raise JournalNewer(
+            f"a frame has format {version}, this version reads {VERSION} at most; "
+            "install the version that wrote it, or a later one"
+        )
     if version != VERSION or not 0 <= length <= len(content) - body_at:
         return None
     body = content[body_at : body_at + length]
