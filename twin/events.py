@@ -31,6 +31,8 @@ from twin.arrow_stream import read_stream
 from twin.contracts import CONTRACTS
 from twin.errors import BadRequest, Malformed, TooMany
 from twin.kinds import ABSENT, BLANKS, Dtype
+from twin.rowkernels import ID, REGION, SOURCE, SUBJECT, TARGET, TENANT, TYPE
+from twin.rowscan import Scanned, number, scan_rows, text_row
 from twin.skim import MOST_EVENTS, skim
 from twin.texts import Texts, hashes, texts
 
@@ -86,7 +88,7 @@ class Offered(NamedTuple):
     numbers: Mapping[str, Numbers]
     words: Mapping[str, Words]
     strange: NDArray[np.bool_]  # carries a payload field that no contract knows
-    rows: Sequence[Any]  # as it came: a list of rows, or an Arrow batch
+    rows: Any  # as it came: a list of rows, an Arrow batch, or what has `raws` of its own
 
     @property
     def size(self) -> int:
@@ -96,8 +98,11 @@ class Offered(NamedTuple):
         """Return the events at these positions, each as one msgpack row."""
         if not at.size:
             return []
-        if not isinstance(self.rows, pa.RecordBatch):
+        if isinstance(self.rows, list):
             return [_pack(self.rows[i]) for i in at.tolist()]
+        if not isinstance(self.rows, pa.RecordBatch):
+            raws: list[bytes] = self.rows.raws(at)
+            return raws
         some = self.rows.take(pa.array(at))
         cells = {name: cell_list(some[name]) for name in some.schema.names}
         heads = zip(*(cells.pop(name, [None] * at.size) for name in ENVELOPE), strict=True)
@@ -114,7 +119,9 @@ class Offered(NamedTuple):
 
 def decode_rows(message: bytes) -> Offered:
     """Read msgpack rows. Raises Malformed, TooMany, or BadRequest: TOO_DEEP, DUPLICATE_FIELD."""
-    return columns_of(parse_rows(message))
+    scanned = scan_rows(message, MOST_EVENTS)
+    offered = _from_scanned(scanned) if scanned is not None else None
+    return columns_of(parse_rows(message)) if offered is None else offered
 
 
 def parse_rows(message: bytes) -> list[Row]:
@@ -130,6 +137,41 @@ def parse_rows(message: bytes) -> list[Row]:
     if pairs and pairs > _pairs(rows):
         raise BadRequest("a row names a field twice; send it once", "DUPLICATE_FIELD")
     return rows
+
+
+def _from_scanned(rows: Scanned) -> Offered | None:
+    """Return scanned rows as events; None if a text of theirs is unusual, or no text at all."""
+    id_, subject, target = rows.text(ID), rows.text(SUBJECT), rows.text(TARGET)
+    if any((some.content >= 0x80).any() for some in (id_, subject, target)):
+        return None
+    numbers, words = {}, {}
+    try:
+        heads = [Words(*rows.words(row)) for row in (SOURCE, TYPE, REGION, TENANT)]
+        for name, bits, present in zip(rows.fields, rows.values, rows.present, strict=True):
+            if (row := text_row(name)) >= 0:
+                words[name] = Words(*rows.words(row))
+            else:
+                numbers[name] = Numbers(number(name, bits), present, np.ones_like(present))
+    except UnicodeDecodeError:
+        return None
+    source, type_, region, tenant = heads
+    return Offered(
+        id=id_,
+        subject=subject,
+        source=source,
+        type=type_,
+        region=region,
+        tenant=tenant,
+        version=rows.version,
+        time=rows.time,
+        confidence=rows.confidence,
+        does=rows.does,
+        target=target,
+        numbers=numbers,
+        words=words,
+        strange=np.zeros(rows.version.size, np.bool_),
+        rows=rows,
+    )
 
 
 def columns_of(rows: Sequence[Row]) -> Offered:
