@@ -95,7 +95,7 @@ def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> P
         codes = np.where(stands, words.codes[at], -1)
         payload[name] = _coded(codes, words.words, draft)
     raw = offered.raws(at[~stands])
-    subject = qualified(message.tenant, offered.subject.take(at))
+    subject = qualified(message.tenant, offered.subject, at)
     return Part(columns, one.id.take(at), subject, payload, raw)
 
 

@@ -1,6 +1,6 @@
 """Dedup: every (source, id) ever journaled, by its 128-bit hash. Exact, and without horizon.
 
-An open-addressed table over columns that only grow: 36 bytes an id, and 4 to 8 of slots.
+An open-addressed table over columns that only grow: 34 bytes an id, and 6 to 11 of slots.
 A parked event that is offered again with new content is replaced: its entry is rewritten.
 """
 
@@ -32,12 +32,12 @@ class Seen:
     def __init__(self, room: int = 1024) -> None:
         self.size = 0
         self._columns: dict[str, Column] = {
-            "high": np.zeros(room, np.uint64),
-            "low": np.zeros(room, np.uint64),
-            "content": np.zeros(room, np.uint64),
-            "offset": np.zeros(room, np.int64),
-            "outcome": np.zeros(room, np.int8),
-            "reason": np.zeros(room, np.int8),
+            "high": np.empty(room, np.uint64),
+            "low": np.empty(room, np.uint64),
+            "content": np.empty(room, np.uint64),
+            "offset": np.empty(room, np.int64),
+            "outcome": np.empty(room, np.int8),
+            "reason": np.empty(room, np.int8),
         }
         self._slots = np.full(2 * room, EMPTY)
 
@@ -74,14 +74,14 @@ class Seen:
         self._rehash(size)
 
     def bytes(self) -> int:
-        return self._slots.nbytes + sum(column.nbytes for column in self._columns.values())
+        """Return the memory taken: what is not filled yet takes none."""
+        return self._slots.nbytes + sum(c[: self.size].nbytes for c in self._columns.values())
 
     def _reserve(self, size: int) -> None:
         room = self._columns["high"].size
         if size > room:
-            more = max(size, room + room // 4)
             for name, column in self._columns.items():
-                grown = np.zeros(more, column.dtype)
+                grown = np.empty(max(size, 2 * room), column.dtype)
                 grown[: self.size] = column[: self.size]
                 self._columns[name] = grown
         if 10 * size > 7 * self._slots.size:

@@ -2,7 +2,7 @@
 
 What all events of a message say lies in one sheet: a row for each payload field, with the bits of
 every value and whether it is there. So one pass hashes the content of each event, and one holds it
-against its contract. Each kernel has a plain reference in tests/twin/plain.py.
+against its contract. The plain forms are in tests/twin: plain.py, and oracle.py for contracts.
 """
 
 from __future__ import annotations

@@ -326,14 +326,14 @@ def chain(slots: I32, row: I64, offset: I64, prev: I64) -> None:
 
 
 @jit
-def prefixed(prefix: U8, offsets: I64, content: U8, out: U8) -> None:
-    """Write `prefix` and each text into `out`, one behind the other."""
+def prefixed(prefix: U8, offsets: I64, content: U8, at: I64, out: U8) -> None:
+    """Write `prefix` and the text at each position into `out`, one behind the other."""
     to = 0
-    for i in range(offsets.size - 1):
+    for i in range(at.size):
         for j in range(prefix.size):
             out[to + j] = prefix[j]
         to += prefix.size
-        for j in range(offsets[i], offsets[i + 1]):
+        for j in range(offsets[at[i]], offsets[at[i] + 1]):
             out[to] = content[j]
             to += 1
 

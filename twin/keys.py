@@ -58,19 +58,21 @@ class Keys:
         )
         return out.item()
 
-    def locate(self, names: Texts) -> Located:
-        """Return the row of each name, without changing anything."""
+    def locate(self, names: Texts, at: NDArray[np.int64]) -> Located:
+        """Return the row of the name at each position, without changing anything."""
+        if 2 * at.size < names.size:  # else looking up the others costs less than a copy
+            names, at = names.take(at), np.arange(at.size)
         wanted = hashes(names)
-        row = self.find(names, wanted).astype(np.int64)
+        row = self.find(names, wanted)[at].astype(np.int64)
         strange = np.flatnonzero(row < 0)
         if not strange.size:
             return Located(row, texts([]))
         same = np.empty(strange.size, np.int32)
-        first_same(room(strange.size), wanted[strange], same)
+        first_same(room(strange.size), wanted[at[strange]], same)
         is_first = same == np.arange(same.size)
         number = np.cumsum(is_first) - 1  # how many were met before each first one
         row[strange] = self.size + number[same]
-        return Located(row, names.take(strange[is_first]))
+        return Located(row, names.take(at[strange[is_first]]))
 
     def add(self, names: Texts) -> None:
         """Give the next rows to `names`, none of which is known."""
@@ -94,17 +96,19 @@ class Keys:
         return self.names().get(row)
 
     def bytes(self) -> int:
-        return sum(a.nbytes for a in (self._starts, self._arena, self._hash, self._slots))
+        """Return the memory taken: what is not filled yet takes none."""
+        used = (self._starts[: self.size + 1], self._arena[: self._starts[self.size]])
+        return self._slots.nbytes + self._hash[: self.size].nbytes + sum(a.nbytes for a in used)
 
     def _reserve(self, size: int, content: int) -> None:
         if size > self._hash.size:
-            room = max(size, self._hash.size + self._hash.size // 4)
-            starts, hash_ = np.zeros(room + 1, np.int64), np.zeros(room, np.uint64)
+            room = max(size, 2 * self._hash.size)
+            starts, hash_ = np.empty(room + 1, np.int64), np.empty(room, np.uint64)
             starts[: self.size + 1] = self._starts[: self.size + 1]
             hash_[: self.size] = self._hash[: self.size]
             self._starts, self._hash = starts, hash_
         if content > self._arena.size:
-            arena = np.zeros(max(content, self._arena.size + self._arena.size // 4), np.uint8)
+            arena = np.empty(max(content, 2 * self._arena.size), np.uint8)
             used = int(self._starts[self.size])
             arena[:used] = self._arena[:used]
             self._arena = arena
@@ -114,10 +118,13 @@ class Keys:
             place_ids(self._slots, self._hash, 0, self.size)
 
 
-def qualified(tenant: str, ids: Texts) -> Texts:
-    """Return tenant/id for each id."""
+def qualified(tenant: str, ids: Texts, at: NDArray[np.int64] | None = None) -> Texts:
+    """Return tenant/id for each id, or for those at some positions."""
     prefix = np.frombuffer(f"{tenant}/".encode(), np.uint8)
-    offsets = ids.offsets - ids.offsets[0] + prefix.size * np.arange(ids.size + 1)
+    if at is None:
+        at = np.arange(ids.size)
+    offsets = np.zeros(at.size + 1, np.int64)
+    np.cumsum(ids.offsets[at + 1] - ids.offsets[at] + prefix.size, out=offsets[1:])
     content = np.empty(offsets[-1], np.uint8)
-    prefixed(prefix, ids.offsets, ids.content, content)
+    prefixed(prefix, ids.offsets, ids.content, at, content)
     return Texts(offsets, content)

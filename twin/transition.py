@@ -190,7 +190,7 @@ class State:
             at = np.flatnonzero(stands & (_KIND_OF[columns["contract"]] == number))
             if not at.size:
                 continue
-            located = held.keys.locate(subject.take(at))
+            located = held.keys.locate(subject, at)
             row[at] = located.row
             if located.new.size:
                 names[name] = located.new

@@ -110,3 +110,49 @@ def truth_digest(kinds, truth):
             texts(f"{group.name}.source")
             total.update(f"\n{group.name}\n".encode())
     return total.hexdigest()
+
+
+def repeats(events, known):
+    """Say (outcome, reason, twin) of each event: what repeats one before it, or one known.
+
+    `events`: (id, content, outcome, reason); `known`: id -> (content, outcome, reason).
+    """
+    stands, told = {}, []
+    for i, (id_, content, outcome, reason) in enumerate(events):
+        twin = -1
+        if outcome != "REJECTED":
+            if id_ not in stands and id_ not in known:
+                stands[id_] = i
+            else:
+                original = stands.setdefault(id_, -1)
+                first = known[id_] if original < 0 else (events[original][1], *told[original][:2])
+                if content == first[0]:
+                    outcome, reason, twin = "DUPLICATE", first[2], original
+                elif first[1] == "PARKED":
+                    stands[id_] = i
+                else:
+                    outcome, reason = "REJECTED", "IDEMPOTENCY_CONFLICT"
+        told.append((outcome, reason, twin))
+    return told
+
+
+def compete(held, events, rank):
+    """Say of each event (place, time, source, tie) whether it wins `held`, place -> the rest."""
+    won = []
+    for place, *mine in events:
+        key = (mine[0], rank[mine[1]], mine[2])
+        now = held.get(place)
+        wins = now is None or key > (now[0], rank[now[1]], now[2])
+        if wins:
+            held[place] = mine
+        won.append(wins)
+    return won
+
+
+def chained(newest, rows, first):
+    """Return for each event the one before it of its row; `newest`: row -> offset."""
+    before = []
+    for i, row in enumerate(rows):
+        before.append(newest.get(row, -1))
+        newest[row] = first + i
+    return before
