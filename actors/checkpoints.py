@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from actors.disk import Disk
+from twin import frames
 from twin.admission import Rule
 from twin.checkpoint import restore
-from twin.errors import JournalCorrupt
+from twin.errors import JournalCorrupt, JournalNewer
 from twin.transition import State
 
 KEPT = 2
 # Damaged, or of a version with other columns or shapes: the journal has it all, so go on.
-UNREADABLE = (JournalCorrupt, OSError, KeyError, ValueError, IndexError, TypeError)
+UNREADABLE = (JournalCorrupt, JournalNewer, OSError, KeyError, ValueError, IndexError, TypeError)
 PREFIX, SUFFIX = "ckpt-", ".twc"
+
+
+def name_of(offset: int) -> str:
+    return f"{PREFIX}{offset:020d}{SUFFIX}"
+
+
+def offset_of(name: str) -> int:
+    return int(name[len(PREFIX) : -len(SUFFIX)])
 
 
 class Checkpoints:
@@ -25,10 +35,19 @@ class Checkpoints:
 
     def write(self, offset: int, raw: bytes) -> None:
         """Make a checkpoint durable, then forget all but the newest two."""
-        self._disk.replace(self._folder / f"{PREFIX}{offset:020d}{SUFFIX}", raw)
+        self._disk.replace(self._folder / name_of(offset), raw)
         self.offset = offset
         for name in self._names()[:-KEPT]:
             self._disk.remove(self._folder / name)
+
+    def good(self) -> list[int]:
+        """Return the offsets of the checkpoints that are whole, ascending."""
+        found = []
+        for name in self._names():
+            with suppress(FileNotFoundError):  # its writer forgot it meanwhile
+                if frames.read(memoryview(self._disk.read(self._folder / name)), 0):
+                    found.append(offset_of(name))
+        return found
 
     def newest(self, rule: Rule) -> State:
         """Return the state of the newest good checkpoint, or an empty one.

@@ -54,6 +54,9 @@ class Disk(Protocol):
     def allocate(self, path: Path, size: int) -> File:
         """Make a new file of `size` zeroes, durable, and open it. Raises DiskFull."""
 
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file or folder another name right beside it, durably; nothing has that name."""
+
     def rewrite(self, path: Path, at: int, content: bytes) -> None:
         """Write what was read at byte `at` once more, durably.
 
@@ -176,6 +179,10 @@ class OsDisk:
             if e.errno in NO_SPACE:
                 raise DiskFull("no room for a journal segment; free disk space", 5.0) from e
             raise
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._os.rename(source, target)
+        self.sync_folder(target.parent)
 
     def rewrite(self, path: Path, at: int, content: bytes) -> None:
         descriptor = self._os.open(path, os.O_WRONLY)

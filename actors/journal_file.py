@@ -10,62 +10,83 @@ behind it, or a journal that ends before what was acknowledged, is corruption an
 from __future__ import annotations
 
 import bisect
+import contextlib
 import logging
 import struct
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgspec
-
-from actors import marker
-from actors.disk import Disk, File
+from actors import marker, reserve, segments
+from actors.archive import Archive
+from actors.disk import NO_SPACE, Disk, File
+from actors.segments import AHEAD, Place, Seal, first_of
 from twin import frames
-from twin.errors import DiskFull, Fenced, JournalCorrupt, JournalFailed
-from twin.frames import Found, Frame
+from twin.errors import Compacted, DiskFull, Fenced, JournalCorrupt, JournalFailed
+from twin.frames import Frame
 
 log = logging.getLogger(__name__)
 SMALLEST, LARGEST = 1 << 20, 64 << 20  # bytes of a segment; each is twice the one before
 WITNESS = struct.Struct("<qI")
-
-
-Place = tuple[int, int, int, int]  # first offset, the one behind the last, start, end in the file
-
-
-class Seal(msgspec.Struct, frozen=True):
-    """Where an epoch ends: in which segment, at which byte, and the offset that comes next."""
-
-    epoch: int
-    segment: str
-    length: int
-    next: int
-    torn_bytes: int
+Spawn = Callable[[Callable[[], None]], None]  # runs a job some time, elsewhere
 
 
 class FileJournal:
-    """Opens nothing until it is claimed. One thread at a time."""
+    """Opens nothing until it is claimed. One thread at a time; `at` and `scan` from others too."""
 
-    def __init__(self, disk: Disk, folder: Path, epoch: int, owner: str = "") -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        folder: Path,
+        epoch: int,
+        owner: str = "",
+        *,
+        archive: Archive | None = None,
+        spawn: Spawn | None = None,
+    ) -> None:
         self.epoch = epoch
         self.torn_bytes = 0  # cut from tails when this epoch began
         self.next = 0  # offset of the next event, once claimed
         self.bytes = 0  # appended in this epoch
         self.took_s: deque[float] = deque(maxlen=1000)  # the latest appends, sync included
+        self.floor = 0  # what lies before it was removed from the disk, and is in the archive
+        self.overtaken = False  # the archive has a newer marker: this disk need not be the newest
         self._disk = disk
         self._folder = folder
         self._owner = owner
+        self._archive = archive
+        self._spawn = spawn
         self._successor = marker.following(folder, epoch)
         self._file: File | None = None
         self._at = 0
         self._size = 0
         self._largest = SMALLEST
         self._failed = False
+        self._ahead: tuple[int, File] | None = None  # size; zeroed, synced, without its name
+        self._preparing = self._no_room = False
+        self._older: list[segments.Part] = []  # of sealed epochs
+        self._own: list[str] = []
         self._places: dict[Path, list[Place]] = {}
 
     def claim(self) -> None:
+        """Take the journal over. Raises Fenced, JournalCorrupt, JournalNewer, DiskFull."""
         self._disk.make_folder(self._folder)
+        reserve.spend(self._disk, self._folder)
+        try:
+            self._take_over()
+        except OSError as e:
+            if e.errno in NO_SPACE:
+                raise DiskFull("no room for a marker or a seal; free disk space", 5.0) from e
+            raise
+        finally:
+            reserve.hold(self._disk, self._folder)
+        self._prepare_soon()
+
+    def _take_over(self) -> None:
+        if self._archive is not None:  # first there: whoever reads it may not see this disk
+            self._archive.announce(self.epoch, self._owner)
         marker.claim(self._disk, self._folder, self.epoch, self._owner)
         sealed = {seal.epoch: seal for seal in self._seals()}
         ends = []
@@ -75,44 +96,59 @@ class FileJournal:
         self._check_witness()  # before any seal is made: what is restored must not be cut off
         for seal in ends:
             if seal.epoch not in sealed:
-                self._disk.create(self._folder / f"seal-{seal.epoch}", _pack(seal))
-        self.next = max((seal.next for seal in self._seals()), default=0)  # whoever made them
+                self._clear(seal.epoch)
+                self._disk.create(self._folder / f"seal-{seal.epoch}", segments.pack(seal))
+        made = self._seals()
+        self.next = max((seal.next for seal in made), default=0)  # whoever made them
+        self.floor = segments.floor(self._disk, self._folder)
+        self._older = segments.parts(self._disk, self._folder, self.epoch)
         self._disk.make_folder(self._folder / f"e{self.epoch}")
+        if self._archive is not None:
+            self._archive.claim(self.epoch, [seal.next for seal in made])
 
     def scan(self, offset: int = 0) -> Iterator[Frame]:
-        for seal in self._seals():
-            names = self._segments(seal.epoch)
-            for name, after in zip(names, [*names, ""][1:], strict=True):
-                if name > seal.segment or (after and _first(after) <= offset):
-                    continue
-                content = memoryview(self._disk.read(self._folder / f"e{seal.epoch}" / name))
-                end = seal.length if name == seal.segment else len(content)
-                for found in frames.scan(content[:end]):
-                    if found.frame.first + found.frame.size > offset:
-                        yield found.frame
-        yield from self._own(offset)
-
-    def _own(self, offset: int) -> Iterator[Frame]:
-        """Yield this epoch's frames that reach beyond `offset`, as far as they are written."""
-        names = self._segments(self.epoch)
-        for name, after in zip(names, [*names, ""][1:], strict=True):
-            if after and _first(after) <= offset:
+        found = segments.parts(self._disk, self._folder, self.epoch)
+        behind = [first_of(part.name) for part in found[1:]] + [1 << 62]
+        yield from self._archived(offset)
+        since = at = max(offset, self.floor)
+        for part, after in zip(found, behind, strict=False):
+            if after <= since:
                 continue
-            content = memoryview(self._disk.read(self._folder / f"e{self.epoch}" / name))
-            for found in frames.scan(content):
-                if found.frame.first + found.frame.size > offset:
-                    yield found.frame
+            try:
+                raw = self._disk.read(self._folder / f"e{part.epoch}" / part.name)
+            except FileNotFoundError:  # retention removed it since it was listed
+                if first_of(part.name) >= self.floor:
+                    raise
+                yield from self._archived(at)
+                since = at = self.floor
+                continue
+            content = memoryview(raw)[: part.end if part.end >= 0 else len(raw)]
+            for one in frames.scan(content):
+                if one.frame.first + one.frame.size > since:
+                    yield one.frame
+                    at = one.frame.first + one.frame.size
 
     def at(self, offset: int) -> Frame | None:
         if not 0 <= offset < self.next:
             return None
+        try:
+            if offset >= self.floor:
+                return self._on_disk(offset)
+        except FileNotFoundError:  # retention removed it just now
+            if offset >= self.floor:
+                raise
+        if self._archive is None:
+            raise Compacted(f"offset {offset} is in an archive, and none is configured", 5.0)
+        return self._archive.at(offset)
+
+    def _on_disk(self, offset: int) -> Frame | None:
         for epoch, name, end in reversed(self._parts()):
-            if _first(name) > offset:
+            if first_of(name) > offset:
                 continue
             path = self._folder / f"e{epoch}" / name
             index = self._places.get(path)
             if index is None or index[-1:] == [] or index[-1][1] < min(offset + 1, self.next):
-                index = _index(memoryview(self._disk.read(path))[:end])
+                index = segments.index(memoryview(self._disk.read(path))[:end])
                 self._places[path] = index
             at = bisect.bisect_right(index, offset, key=lambda place: place[0]) - 1
             if at < 0 or index[at][1] <= offset:
@@ -122,16 +158,20 @@ class FileJournal:
             return found.frame if found else None
         return None
 
+    def _archived(self, at: int) -> Iterator[Frame]:
+        """Yield the frames from offset `at` on that are no longer on the disk."""
+        if at >= self.floor:
+            return
+        if self._archive is None:
+            raise Compacted(f"offset {at} is in an archive, and none is configured", 5.0)
+        yield from self._archive.frames(at, self.floor)
+
     def _parts(self) -> list[tuple[int, str, int]]:
         """Return (epoch, segment, where it ends) of every segment that counts, oldest first."""
-        parts = []
-        for seal in self._seals():
-            for name in self._segments(seal.epoch):
-                if name <= seal.segment:
-                    parts.append((seal.epoch, name, seal.length if name == seal.segment else -1))
-        names = self._segments(self.epoch)
-        parts += [(self.epoch, name, self._at if name == names[-1] else -1) for name in names]
-        return [(epoch, name, end if end >= 0 else 1 << 62) for epoch, name, end in parts]
+        own = [(self.epoch, name, 1 << 62) for name in self._own]
+        if own:
+            own[-1] = (self.epoch, self._own[-1], self._at)
+        return [(e, n, end if end >= 0 else 1 << 62) for e, n, end in self._older] + own
 
     def append(self, frame: Frame) -> None:
         if self._failed:
@@ -153,9 +193,11 @@ class FileJournal:
         self._at += len(raw)
         self.bytes += len(raw)
         self.next = frame.first + frame.size
+        if 2 * self._at >= self._size:
+            self._prepare_soon()
 
     def fenced(self) -> bool:
-        return self._disk.exists(self._successor)
+        return self.overtaken or self._disk.exists(self._successor)
 
     def witness(self, offset: int) -> None:
         """Note that everything before `offset` was acknowledged; not synced, so it may lag."""
@@ -176,58 +218,85 @@ class FileJournal:
         if self.fenced():
             raise Fenced(f"epoch {self.epoch} is over", marker.RETRY_AFTER_S)
         self.close()
-        size = max(self._largest, needed)
-        path = self._folder / f"e{self.epoch}" / f"seg-{first:020d}.twj"
+        home = self._folder / f"e{self.epoch}"
+        path = home / segments.name_of(first)
+        ahead, size = self._ahead, max(self._largest, needed)
         try:
-            self._file = self._disk.allocate(path, size)
+            if ahead is not None and ahead[0] >= needed:
+                self._ahead = None
+                self._disk.rename(home / AHEAD, path)
+                size, self._file = ahead
+            else:
+                self._file = self._disk.allocate(path, size)
         except DiskFull:
             raise
         except OSError as e:
             raise JournalFailed(f"no new segment could be made: {e}") from e
+        self._own = [*self._own, path.name]
+        self._no_room = False
         self._at, self._size = 0, size
         self._largest = min(2 * size, LARGEST)
 
+    def _prepare_soon(self) -> None:
+        """Have the next segment zeroed and synced elsewhere, before it is needed."""
+        if self._spawn is None or self._preparing or self._ahead is not None or self._no_room:
+            return
+        self._preparing = True
+        self._spawn(self._prepare)
+
+    def _prepare(self) -> None:
+        size = self._largest
+        try:
+            file = self._disk.allocate(self._folder / f"e{self.epoch}" / AHEAD, size)
+            self._ahead = size, file
+        except (DiskFull, OSError):
+            self._no_room = True  # until the next segment: each try would zero what room is left
+            log.warning("no segment was prepared; the next one is made when needed", exc_info=True)
+        finally:
+            self._preparing = False
+
+    def _clear(self, epoch: int) -> None:
+        """Remove what a writer prepared and never began, before its epoch is sealed."""
+        with contextlib.suppress(FileNotFoundError):
+            self._disk.remove(self._folder / f"e{epoch}" / AHEAD)
+
     def _end(self, epoch: int, first: int) -> Seal:
         """Return where an unsealed epoch ends. `first`: the offset that it began with."""
-        names = self._segments(epoch)
+        names = segments.names(self._disk, self._folder, epoch)
         if not names:
             return Seal(epoch, "", 0, first, 0)
         for name in names[:-1]:
             self._whole(epoch, name)
         path = self._folder / f"e{epoch}" / names[-1]
         content = memoryview(self._disk.read(path))
-        last = _last(content)
+        last = segments.last(content)
         end = last.end if last else 0
         if last:  # its writer may never have synced it; those before it were, or it would not be
             self._disk.rewrite(path, last.start, bytes(content[last.start : end]))
         if (good := frames.later(content, end)) >= 0:
             raise JournalCorrupt(
                 f"{path.name}: the frame at byte {end} is damaged, one at {good} is whole; "
-                "restore the segment from its archive"
+                "`twin journal restore` brings it from the archive, if there is one"
             )
         torn = len(bytes(content[end:]).rstrip(b"\0"))
-        following = last.frame.first + last.frame.size if last else _first(names[-1])
+        following = last.frame.first + last.frame.size if last else first_of(names[-1])
         self.torn_bytes += torn
         return Seal(epoch, names[-1], end, following, torn)
 
     def _whole(self, epoch: int, name: str) -> None:
         """Check that a segment before the last one ends in zeroes behind its last frame."""
         content = memoryview(self._disk.read(self._folder / f"e{epoch}" / name))
-        last = _last(content)
+        last = segments.last(content)
         end = last.end if last else 0
         if any(bytes(content[end:])):
-            raise JournalCorrupt(f"{name}: the frame at byte {end} is damaged; restore the segment")
+            raise JournalCorrupt(
+                f"{name}: the frame at byte {end} is damaged; `twin journal restore` brings it "
+                "from the archive, if there is one"
+            )
 
     def _seals(self) -> list[Seal]:
         """Return the seals of older epochs, in order."""
-        names = {f"seal-{epoch}": epoch for epoch in range(1, self.epoch)}
-        there = names.keys() & set(self._disk.names(self._folder))
-        return [
-            _unpack(self._disk.read(self._folder / name), name) for name in names if name in there
-        ]
-
-    def _segments(self, epoch: int) -> list[str]:
-        return sorted(n for n in self._disk.names(self._folder / f"e{epoch}") if n.endswith(".twj"))
+        return segments.seals(self._disk, self._folder, self.epoch)
 
     def _check_witness(self) -> None:
         """Raise JournalCorrupt if the journal ends before what is known to be acknowledged."""
@@ -240,33 +309,6 @@ class FileJournal:
         offset, check = WITNESS.unpack(raw)
         if check == zlib.crc32(raw[:8]) and offset > self.next:
             raise JournalCorrupt(
-                f"the journal ends at {self.next}, but {offset} was acknowledged; restore the disk"
+                f"the journal ends at {self.next}, but {offset} was acknowledged; "
+                "`twin journal restore` brings what is archived"
             )
-
-
-def _index(content: memoryview) -> list[Place]:
-    places = frames.places(content)
-    return [(first, first + size, start, end) for first, size, start, end in places if size]
-
-
-def _last(content: memoryview) -> Found | None:
-    last = None
-    for found in frames.scan(content):
-        last = found
-    return last
-
-
-def _first(name: str) -> int:
-    return int(name[4:24])
-
-
-def _pack(seal: Seal) -> bytes:
-    body = msgspec.json.encode(seal)
-    return body + b"\n%08x\n" % zlib.crc32(body)
-
-
-def _unpack(raw: bytes, name: str) -> Seal:
-    body, _, check = raw.partition(b"\n")
-    if check != b"%08x\n" % zlib.crc32(body):
-        raise JournalCorrupt(f"{name} fails its checksum; restore it from its archive")
-    return msgspec.json.decode(body, type=Seal)

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from actors import marker
-from actors.checkpoints import Checkpoints
 from actors.disk import OsDisk
-from actors.journal_file import FileJournal
+from actors.recovery import Storage, recover
 from actors.shard import Shard
-from twin import kernels
 from twin.admission import Rule
-from twin.errors import BadRequest
+from twin.errors import EpochStale
 from twin.kinds import SHARD_KINDS
+from twin.warm import warm
 
 
 class ShardSpec(NamedTuple):
@@ -36,6 +35,7 @@ class ShardSpec(NamedTuple):
     serve: str  # "module:function"(shard, folder, clock) -> Served
     clock: str  # "module:function"(folder) -> () -> microseconds
     supervisor: int = 0  # epoch of the supervisor that asks; 0: nobody's, as in a test
+    storage: Storage = Storage()
 
     @property
     def name(self) -> str:
@@ -52,6 +52,7 @@ class Begun(NamedTuple):
     replayed: int
     torn_bytes: int
     recovery_s: float
+    note: str = ""  # how its journal came home, if it did
 
 
 def supervisor_folder(folder: Path) -> Path:
@@ -69,36 +70,39 @@ class ShardHost:
     def __init__(self) -> None:
         self._shard: Shard | None = None
         self._served: Any = None
+        self._archiver: Any = None
 
     def warm(self, serve: str) -> int:
         """Load everything a shard needs, and return the pid."""
-        kernels.warm()
+        warm()
         _resolve(serve)
         return os.getpid()
 
     def begin(self, spec: ShardSpec) -> Begun:
-        """Recover the shard and serve it. Raises Fenced, JournalCorrupt, BadRequest EPOCH_STALE."""
+        """Recover the shard and serve it. Raises Fenced, JournalCorrupt, EpochStale."""
         start = time.perf_counter()
         folder = Path(spec.folder)
         clock = _resolve(spec.clock)(folder)
         disk = OsDisk()
         own = marker.following(supervisor_folder(folder), spec.supervisor)
         if spec.supervisor and disk.exists(own):
-            raise BadRequest(f"supervisor {spec.supervisor} was replaced; it ends", "EPOCH_STALE")
+            raise EpochStale(f"supervisor {spec.supervisor} was replaced; it ends")
         home = journal_folder(spec)
-        journal = FileJournal(disk, home, spec.epoch, f"{os.uname().nodename}:{os.getpid()}")
-        rule = Rule(spec.region, SHARD_KINDS[spec.kind], spec.number, spec.shards)
-        shard = Shard(
-            name=spec.name,
-            rule=rule,
-            journal=journal,
-            checkpoints=Checkpoints(disk, home),
+        recovered = recover(
+            spec.name,
+            Rule(spec.region, SHARD_KINDS[spec.kind], spec.number, spec.shards),
+            disk,
+            home,
+            epoch=spec.epoch,
+            owner=f"{os.uname().nodename}:{os.getpid()}",
             clock=clock,
+            storage=spec.storage,
         )
-        offset = shard.recover()
+        shard, self._archiver = recovered.shard, recovered.archiver
+        offset = shard.next
         served = _resolve(spec.serve)(shard, folder, clock)
         took = time.perf_counter() - start
-        served.surface.recovery_s = took
+        served.surface.recovery_s, served.surface.restored = took, recovered.note
         self._shard, self._served = shard, served
         return Begun(
             served.address,
@@ -106,8 +110,9 @@ class ShardHost:
             os.getpid(),
             offset,
             shard.replayed,
-            journal.torn_bytes,
+            recovered.journal.torn_bytes,
             took,
+            recovered.note,
         )
 
     def checkpoint(self) -> int:
@@ -119,6 +124,8 @@ class ShardHost:
         if self._shard is not None:
             self._served.stop()
             self._shard.checkpoint()
+        if self._archiver is not None:
+            self._archiver.finish()  # the last events too: nothing more is acknowledged
 
 
 def _resolve(name: str) -> Any:

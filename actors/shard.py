@@ -13,7 +13,10 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from actors.ahead import ahead
+from actors.archive import Archived
 from twin import checkpoint, digest
 from twin.admission import Rule, salts
 from twin.columns import Message, concat
@@ -21,10 +24,14 @@ from twin.dedup import Known
 from twin.errors import Fenced, JournalCorrupt, JournalFailed, Recovering, UnknownKey
 from twin.frames import Frame
 from twin.journal import Journal
+from twin.keys import qualified
+from twin.letters import Due, Letter, letters
+from twin.newer import require_known
+from twin.outbox import CURSOR
 from twin.outcomes import Outcome
 from twin.receipts import Receipt, receipts
-from twin.texts import hashes, texts
-from twin.transition import Snapshot, State
+from twin.texts import Texts, hashes, texts
+from twin.transition import Plan, Snapshot, State
 
 RETRY_AFTER_S = 0.5  # a replay takes seconds
 RUN = 100_000  # events replayed in one step: numpy amortised, memory still small
@@ -59,8 +66,10 @@ class Shard:
         journal: Journal,
         checkpoints: Checkpoints,
         clock: Callable[[], int],
+        read_ahead: bool = False,
     ) -> None:
         self.name = name
+        self._read_ahead = read_ahead  # replay reads in a thread of its own
         self.rule = rule
         self.replayed = 0  # events that recovery applied again
         self._journal = journal
@@ -70,7 +79,9 @@ class Shard:
         self._snapshot: Snapshot | None = None
         self._lock = threading.Lock()  # held while columns change, or are taken hold of
         self._ready = False
+        self.archived: Callable[[], Archived] | None = None  # how far its archive is, if any
         self._repelled = np.zeros(len(_REPELLED), np.int64)  # since this process began
+        self.stirred = threading.Event()  # something waits to leave (actors.outbox)
 
     @property
     def epoch(self) -> int:
@@ -102,11 +113,11 @@ class Shard:
     def recover(self) -> int:
         """Claim the journal, load a checkpoint, replay the rest: the only way to start.
 
-        Return the offset of the next event. Raises Fenced or JournalCorrupt.
+        Return the offset of the next event. Raises Fenced, JournalCorrupt or JournalNewer.
         """
         self._journal.claim()
         state = self._checkpoints.newest(self.rule)
-        self.replayed = replay(state, self._journal)
+        self.replayed = replay(state, self._journal, read_ahead=self._read_ahead)
         if state.next != self._journal.next:
             raise JournalCorrupt(
                 f"the journal ends at {self._journal.next}, and what is known at {state.next}; "
@@ -118,11 +129,27 @@ class Shard:
 
     def offer(self, messages: Sequence[Message]) -> list[Receipt]:
         """Take the events of some messages; answer when they are durable and visible."""
-        self.require_ready()
-        if self._state.next != self._journal.next:  # it was fenced, or a commit failed
-            self.require_marker()
-            raise JournalFailed("the journal is ahead of the state; end this process")
+        self._require_level()
         plan = self._state.plan(messages, self.epoch, self._clock())
+        answers = receipts(plan, self._keep(plan))
+        for answer in answers:
+            self._repelled[:] += np.bincount(answer.outcome, minlength=5)[_REPELLED]
+        return answers
+
+    def redrive(self, message: Message, *, dry_run: bool = False) -> Receipt:
+        """Take parked events (twin.redrive.message) that now keep their contracts; as `offer`.
+
+        A dry run journals nothing, and calls APPLIED what would be.
+        """
+        self._require_level()
+        plan = self._state.plan([message], self.epoch, self._clock())
+        if dry_run:
+            self.require_marker()
+            return receipts(plan, np.zeros(plan.frame.size, np.int8))[0]
+        return receipts(plan, self._keep(plan))[0]
+
+    def _keep(self, plan: Plan) -> NDArray[np.int8]:
+        """Make a plan durable, then visible; return what became of its journaled events."""
         decided = np.empty(0, np.int8)
         if plan.frame.size:
             self.require_marker()  # once fenced, never append: the offset would be used twice
@@ -132,34 +159,81 @@ class Shard:
             with self._lock:
                 decided = self._state.commit(plan.frame, self._read)
             self._journal.witness(self._state.next)
-        answers = receipts(plan, decided)
-        for answer in answers:
-            self._repelled[:] += np.bincount(answer.outcome, minlength=5)[_REPELLED]
-        return answers
+            if self._state.outbox.waiting:
+                self.stirred.set()
+        return decided
 
     def bear_witness(self) -> None:
         """Journal an empty frame that says how far everything was acknowledged."""
         self.require_marker()
         now = max(self._clock(), self._state.now)
         empty: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+        if self.cursor_moved:
+            with self._lock:
+                empty[CURSOR] = np.array([self._state.outbox.settled(self.next)])
         self._journal.append(Frame(self.epoch, self.next, 0, self.next, now, [], {}, [], empty))
+
+    @property
+    def cursor_moved(self) -> bool:
+        """Say whether anything left or arrived since the last witness told how far that is."""
+        return self._state.outbox.changed
+
+    @property
+    def outbox_waiting(self) -> int:
+        """Return how many derived facts have not arrived where they belong."""
+        return self._state.outbox.waiting
+
+    def outbox_oldest(self) -> int:
+        """Return the ingest time since which one of them waits, ABSENT if none does."""
+        with self._lock:
+            return self._state.outbox.oldest()
+
+    def due(self, most: int) -> tuple[Due, list[Letter]] | None:
+        """Return derived facts that wait, and an event for each. Settle them, whatever happens.
+
+        Raises Fenced: a shard that was replaced tells nobody anything.
+        """
+        self.require_ready()
+        held = self._state.kinds["shipment"]
+        with self._lock:
+            due = self._state.outbox.take(held.table, held.keys, self._state.next, most)
+        self.require_marker()
+        if due is None:
+            return None
+        return due, letters(due, self._state.lexicon, self.rule.region, self.name, self.epoch)
+
+    def settle(self, due: Due, arrived: NDArray[np.bool_]) -> None:
+        """Note which facts are durable where they belong; the others wait on, unasked for."""
+        with self._lock:
+            self._state.outbox.settle(due, arrived)
+
+    def unsettled(self, rows: NDArray[np.int64]) -> None:
+        """Let what waits of some shipments be due again."""
+        with self._lock:
+            self._state.outbox.again(rows)
 
     def row(self, kind: str, tenant: str, id: str) -> Row:
         """Return one twin as of the last acknowledged write. Raises UnknownKey."""
         self.require_ready()
         held = self._state.kinds[kind]
         with self._lock:
-            row = int(held.keys.find(texts([f"{tenant}/{id}"]))[0])
+            row = held.keys.row(f"{tenant}/{id}")
             if row < 0:
                 raise UnknownKey(f"no {kind} is called {id}; search for it, or check the id")
             cells = held.table.cells(row, held.as_of_columns)
             offset = self._state.next
         word = self._state.lexicon.word
         for name in held.source_columns:
-            if name in cells:
-                cells[name] = word(int(cells[name]))
+            if (code := cells.get(name)) is not None:
+                cells[name] = word(int(code))
         self.require_marker()  # reads look too: after computing, before answering
         return Row(cells, offset)
+
+    def rows(self, kind: str, tenant: str, ids: Texts) -> NDArray[np.int64]:
+        """Return the row of each twin (n,), or -1. A snapshot taken later has all of them."""
+        self.require_ready()
+        with self._lock:
+            return self._state.kinds[kind].keys.find(qualified(tenant, ids)).astype(np.int64)
 
     def word(self, code: int) -> str:
         return self._state.lexicon.word(code)
@@ -215,8 +289,7 @@ class Shard:
     def parked(self) -> list[int]:
         """Return the offsets of the events that are parked, newest first."""
         with self._lock:
-            known = self._state.seen.dump()
-        offsets = known["offset"][known["outcome"] == Outcome.PARKED]
+            offsets = self._state.seen.offsets(Outcome.PARKED)
         return sorted(offsets.tolist(), reverse=True)
 
     def frame(self, offset: int) -> Frame | None:
@@ -233,23 +306,33 @@ class Shard:
         if not self._ready:
             raise Recovering(f"{self.name} is replaying its journal; ask again", RETRY_AFTER_S)
 
+    def _require_level(self) -> None:
+        self.require_ready()
+        if self._state.next != self._journal.next:  # it was fenced, or a commit failed
+            self.require_marker()
+            raise JournalFailed("the journal is ahead of the state; end this process")
+
     def require_marker(self) -> None:
         if self._journal.fenced():
             raise Fenced(f"{self.name}: epoch {self.epoch} is over; ask again", RETRY_AFTER_S)
 
 
-def replay(state: State, journal: Journal, until: int = 2**62) -> int:
+def replay(state: State, journal: Journal, until: int = 2**62, *, read_ahead: bool = False) -> int:
     """Apply the journaled events from `state.next` on, up to `until`; return how many.
 
     Frames are joined into runs: a run does what its frames do one by one, and costs less.
-    Raises JournalCorrupt if an offset is missing.
+    Raises JournalCorrupt if an offset is missing, JournalNewer if a frame says what is unknown.
     """
     start = state.next
     read = partial(read_frame, journal)
     run: list[Frame] = []
     following, waiting = start, 0
-    for frame in journal.scan(start):
+    state.expect(min(until, journal.next) - start)
+    frames = journal.scan(start)
+    for frame in ahead(frames) if read_ahead else frames:
+        require_known(frame)
         if not frame.size:
+            state.outbox.heard(frame)
             continue
         if frame.first >= until:
             break
@@ -258,16 +341,18 @@ def replay(state: State, journal: Journal, until: int = 2**62) -> int:
                 f"offset {following} is missing, {frame.first} follows; restore the journal"
             )
         alone = "does" in frame.columns  # outcomes after a retraction depend on what came before
-        if run and (alone or waiting >= RUN):
+        if run and (alone or waiting >= RUN or state.turns(frame)):
             state.commit(concat(run), read)
             run, waiting = [], 0
         run.append(frame)
+        state.outbox.joined(frame)
         following, waiting = following + frame.size, waiting + frame.size
         if alone:
             state.commit(frame, read)
             run, waiting = [], 0
     if run:
         state.commit(concat(run), read)
+    state.outbox.drop()
     return state.next - start
 
 

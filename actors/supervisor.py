@@ -22,10 +22,12 @@ from typing import NamedTuple, Protocol
 from actors import marker
 from actors.disk import Disk
 from actors.ray_shard import Begun, ShardSpec, journal_folder, supervisor_folder
-from twin.errors import Fatal, Fenced, TwinError
+from actors.recovery import archived_epoch
+from twin.errors import DiskFull, EpochStale, Fatal, Fenced, RegionAway, StorageAway, TwinError
 
 log = logging.getLogger(__name__)
 START_S = 60.0  # a start that takes longer is given up
+FETCH_S = 900.0  # ... where a journal may have to come home first
 TAKEOVER_S = 10.0
 PING_S, MISSES = 1.0, 3  # so many pings missed in a row: it hangs (busy cores miss one or two)
 FAILED_STARTS = 3  # of one shard, within WINDOW_S: then it stays quarantined
@@ -86,6 +88,8 @@ class Supervisor:
         self._publish = publish
         self._ping = ping
         self._epoch = 0
+        self._successor: Path | None = None  # the marker that ends this supervisor's epoch
+        self.replaced = False
         self._begun: dict[str, float] = {}
         self._held: dict[str, Held] = {}
         self._spares: dict[str, list[Host]] = {}
@@ -100,6 +104,7 @@ class Supervisor:
         self._disk.make_folder(folder)
         self._epoch = marker.newest(self._disk, folder) + 1
         marker.claim(self._disk, folder, self._epoch, str(os.getpid()))
+        self._successor = marker.following(folder, self._epoch)
         threads = [
             threading.Thread(target=self._begin, args=(spec,), daemon=True)
             for spec in self._specs.values()
@@ -115,8 +120,13 @@ class Supervisor:
 
     def spare(self, region: str) -> None:
         """Have one started process more in `region`, for the next takeover there."""
+        try:
+            host = self._launch(f"spare/{region}")
+        except RegionAway:
+            log.warning("no spare for %s: no node of it is there", region)
+            return
         with self._lock:
-            self._spares.setdefault(region, []).append(self._launch(f"spare/{region}"))
+            self._spares.setdefault(region, []).append(host)
 
     def checkpoint(self) -> dict[str, int]:
         """Have every shard write a checkpoint; return their offsets."""
@@ -146,21 +156,44 @@ class Supervisor:
             thread.start()
         for thread in ending:
             thread.join(15)
+        for held in self._held.values():
+            held.line.close()
 
     def _begin(self, spec: ShardSpec) -> None:
         """Start one shard under the next epoch, until it serves or is given up."""
+        note = ""
         while not self._stopping.is_set():
             epoch = marker.newest(self._disk, journal_folder(spec)) + 1
-            self._route(spec.name, Route(epoch, "", 0, "recovering"))
-            host = self._take_host(spec.region)
+            wait_s = START_S if epoch > 1 or not spec.storage.url else FETCH_S
+            try:
+                # This disk may lack what is archived, or be another one than it was.
+                epoch = max(epoch, archived_epoch(spec.name, spec.storage) + 1)
+                self._route(spec.name, Route(epoch, "", 0, "recovering", note=note))
+                host = self._take_host(spec.region)
+            except (RegionAway, StorageAway) as e:  # time helps, however long it takes
+                note = f"{e.code}: {e}"
+                self._route(spec.name, Route(epoch, "", 0, "recovering", note=note))
+                self._stopping.wait(e.retry_after)
+                continue
             try:
                 asked = spec._replace(epoch=epoch, supervisor=self._epoch)
-                begun = host.begin(asked, START_S)
+                begun = host.begin(asked, wait_s)
                 address, _, port = begun.lifeline.rpartition(":")
                 line = socket.create_connection((address, int(port)), 5)
             except Fenced:
                 host.kill()
                 log.warning("%s: epoch %d was taken by another supervisor", spec.name, epoch)
+                continue
+            except EpochStale:
+                host.kill()
+                self._resign()
+                return
+            except (StorageAway, DiskFull) as e:  # it starts by itself once that is over
+                host.kill()
+                log.warning("%s did not start under epoch %d: %s", spec.name, epoch, e)
+                note = f"{e.code}: {e}"
+                self._route(spec.name, Route(epoch, "", 0, "recovering", note=note))
+                self._stopping.wait(e.retry_after)
                 continue
             except Exception as e:
                 host.kill()
@@ -173,7 +206,13 @@ class Supervisor:
             with self._lock:
                 self._held[spec.name] = Held(host, line, begun, epoch)
             route = Route(
-                epoch, begun.address, begun.pid, "serving", begun.recovery_s, begun.replayed
+                epoch,
+                begun.address,
+                begun.pid,
+                "serving",
+                begun.recovery_s,
+                begun.replayed,
+                begun.note,
             )
             self._route(spec.name, route)
             log.info("%s serves: epoch %d, pid %d", spec.name, epoch, begun.pid)
@@ -194,6 +233,9 @@ class Supervisor:
         """Find processes that hang: alive, but answering nothing."""
         misses: dict[str, int] = {}
         while not self._stopping.wait(PING_S):
+            if self._is_over():
+                self._resign()
+                return
             with self._lock:
                 held = {name: one.begun.address for name, one in self._held.items()}
             with ThreadPoolExecutor(max(1, len(held))) as pool:
@@ -240,7 +282,20 @@ class Supervisor:
     def _route(self, name: str, route: Route) -> None:
         with self._lock:
             self.routes[name] = route
-            self._publish(dict(self.routes))
+            if self._is_over():
+                self._resign()
+            else:
+                self._publish(dict(self.routes))
+
+    def _is_over(self) -> bool:
+        return self._successor is not None and self._disk.exists(self._successor)
+
+    def _resign(self) -> None:
+        """Start nothing more and tell nobody who writes: a newer supervisor does."""
+        if not self.replaced:
+            log.critical("supervisor %d was replaced; it starts nothing more", self._epoch)
+        self.replaced = True
+        self._stopping.set()
 
 
 def _end(host: Host) -> None:

@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -28,6 +29,8 @@ _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Port = Annotated[int, msgspec.Meta(ge=1024, le=65_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=64)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+SCHEMES = ("file", "s3", "gs", "az")
 
 
 class Shards(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +39,19 @@ class Shards(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shipment: Count = 2
     site: Count = 1
     supplier: Count = 1
+
+
+class Storage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where journals are archived: file:///a/folder, s3://bucket/prefix, gs://..., az://..."""
+
+    url: str = ""  # none: a lost disk loses its journals; "{region}" in it is filled in
+    every_s: Positive = 60.0  # what is acknowledged is archived about so long after
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long the disk keeps what is archived, by the twin's clock."""
+
+    segments_s: NotNegative = 0.0  # 0: for ever
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +65,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint_every_s: Positive = 60.0
     serve: bool = True  # predictions by the model; without it the lane table answers
     speed: Positive = 21_600.0  # of the replay clock: 1 day in 4 s
+    storage: Storage = msgspec.field(default_factory=Storage)
+    retention: Retention = msgspec.field(default_factory=Retention)
 
     def http_port(self, region: str) -> int:
         return self.base_port + REGION_STEP * self.regions.index(region)
@@ -188,5 +206,15 @@ def _check(config: Config) -> None:
         wrong = f"{bad[0]!r} is no name for a region; use small letters, digits and -"
     elif not _TENANT.fullmatch(config.tenant):
         wrong = f"{config.tenant!r} is no name for a tenant; use letters, digits, . _ and -"
+    elif (url := config.storage.url) and not _storable(url):
+        wrong = f"storage.url {url!r} names no storage; file:///a/folder or s3://bucket/prefix does"
+    elif config.retention.segments_s and not url:
+        wrong = "retention.segments_s removes what is archived, and storage.url names no archive"
     if wrong:
         raise BadRequest(wrong, "CONFIG_INVALID")
+
+
+def _storable(url: str) -> bool:
+    parts = urlsplit(url)
+    place = parts.path if parts.scheme == "file" else parts.netloc
+    return parts.scheme in SCHEMES and bool(place.strip("/"))

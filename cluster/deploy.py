@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,14 +21,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from actors.disk import OsDisk
 from actors.ray_shard import Begun, ShardHost, ShardSpec
+from actors.recovery import Storage
 from actors.supervisor import Route, Supervisor, kill_process
-from twin.errors import Unavailable
+from cluster.config import Config
+from twin.errors import RegionAway
 
 log = logging.getLogger(__name__)
 NAMESPACE = "twin"
 SERVE = "cluster.deploy:serve_shard"
 CLOCK = "cluster.deploy:clock_of"
 WARM_S = 60.0
+AGAIN_S = 1.0  # between looks for a node of a region that has none
+REGION = "region"  # the label of a node that says where it stands
 PING_S = 1.5  # two busy cores keep a healthy process waiting about a second
 
 
@@ -39,6 +44,7 @@ class Plan(NamedTuple):
     shards: dict[str, int]
     checkpoint_s: float
     spares: bool
+    storage: Storage = Storage()
 
 
 class RayHost:
@@ -76,6 +82,10 @@ class Deployment:
         self._checkpoints = threading.Thread(target=self._keep, name="checkpoints", daemon=True)
         self._checkpoints.start()
 
+    @property
+    def replaced(self) -> bool:
+        return self.supervisor.replaced
+
     def stop(self) -> None:
         self._stopping.set()
         self.supervisor.stop()
@@ -93,7 +103,8 @@ def start(plan: Plan, progress: Callable[[str], None]) -> Deployment:
     address = ray.get_runtime_context().gcs_address
     _write(folder / "ray.json", {"address": address, "namespace": NAMESPACE})
     shards = specs(plan, folder)
-    supervisor = Supervisor(shards, OsDisk(), _launch, partial(publish, folder), answers)
+    launch = partial(_launch, _pins(plan.regions))
+    supervisor = Supervisor(shards, OsDisk(), launch, partial(publish, folder), answers)
     supervisor.start()
     routes = supervisor.routes.values()
     serving = sum(route.state == "serving" for route in routes)
@@ -102,31 +113,50 @@ def start(plan: Plan, progress: Callable[[str], None]) -> Deployment:
         f"regions {', '.join(plan.regions)}: {serving} of {len(routes)} shards serve, "
         f"{replayed} events replayed"
     )
+    for name, route in sorted(supervisor.routes.items()):
+        if route.state == "serving" and route.note:
+            progress(f"{name}: {route.note}")
     if plan.spares:
         for region in plan.regions:
             threading.Thread(target=supervisor.spare, args=(region,), daemon=True).start()
     return Deployment(plan, supervisor)
 
 
+def storage(config: Config) -> Storage:
+    """Return where the journals of a twin go besides its disk."""
+    held = config.storage
+    return Storage(held.url, held.every_s, config.retention.segments_s)
+
+
 def specs(plan: Plan, folder: Path) -> list[ShardSpec]:
     """Return what each shard is to be; epochs are given at each start."""
     return [
-        ShardSpec(kind, region, number, count, str(folder), 0, SERVE, CLOCK)
+        ShardSpec(kind, region, number, count, str(folder), 0, SERVE, CLOCK, storage=plan.storage)
         for region in plan.regions
         for kind, count in plan.shards.items()
         for number in range(count)
     ]
 
 
-def _launch(name: str) -> RayHost:
-    """Start an empty process for a shard of the region that ends `name`."""
+def _launch(pins: dict[str, dict[str, Any]], name: str) -> RayHost:
+    """Start an empty process for a shard of the region that ends `name`. Raises RegionAway."""
+    region = name.rpartition("/")[2]
+    _require_node(region, pins[region])
     actor = ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0, max_concurrency=2)(ShardHost)
-    handle = actor.options(resources=_pin(name.rpartition("/")[2])).remote()
+    handle = actor.options(**pins[region]).remote()
     try:
-        pid = ray.get(handle.warm.remote(SERVE), timeout=WARM_S)
-    except ray.exceptions.GetTimeoutError as e:
-        raise Unavailable(f"no process for {name} within {WARM_S:g} s", 5.0) from e
-    return RayHost(handle, pid)
+        warm = handle.warm.remote(SERVE)
+        until = time.monotonic() + WARM_S
+        while not ray.wait([warm], timeout=AGAIN_S)[0]:
+            _require_node(region, pins[region])  # it may have gone meanwhile
+            if time.monotonic() > until:
+                raise RegionAway(f"no process for {name} within {WARM_S:g} s", AGAIN_S)
+        return RayHost(handle, ray.get(warm))
+    except ray.exceptions.RayActorError as e:
+        raise RegionAway(f"a process for {name} died: {e}", AGAIN_S) from e
+    except RegionAway:
+        ray.kill(handle)  # or it would start when nobody waits for it any more
+        raise
 
 
 def publish(folder: Path, routes: dict[str, Route]) -> None:
@@ -165,7 +195,30 @@ def _write(path: Path, content: dict[str, Any]) -> None:
     draft.rename(path)
 
 
-def _pin(region: str) -> dict[str, float]:
-    """Return the custom resource that keeps a region's shards on its own nodes, if any has it."""
-    name = f"region_{region}"
-    return {name: 0.001} if name in ray.cluster_resources() else {}
+def _pins(regions: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the options that keep each region's processes on its own nodes.
+
+    Looked at once: a region whose nodes are all gone stays away, it does not move elsewhere.
+    """
+    labelled = any(REGION in node["Labels"] for node in ray.nodes())
+    known = ray.cluster_resources()
+    pins: dict[str, dict[str, Any]] = {}
+    for region in regions:
+        if labelled:
+            pins[region] = {"label_selector": {REGION: region}}
+        elif f"region_{region}" in known:
+            pins[region] = {"resources": {f"region_{region}": 0.001}}
+        else:
+            pins[region] = {}
+    return pins
+
+
+def _require_node(region: str, pin: dict[str, Any]) -> None:
+    """Raise RegionAway at once where a process of this region would wait for a node."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    wanted = pin.get("label_selector", {})
+    held = any(wanted.items() <= node["Labels"].items() for node in nodes)
+    resources = pin.get("resources", {})
+    held = held and any(resources.keys() <= node["Resources"].keys() for node in nodes)
+    if not held:
+        raise RegionAway(f"no node of region {region} is there", AGAIN_S)

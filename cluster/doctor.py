@@ -6,6 +6,7 @@ a start. Nothing is changed on the machine: what is written to be measured is re
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import shutil
@@ -49,7 +50,7 @@ def checks(config: Config, folder: Path) -> Iterator[Check]:
     yield from _ports(config, running)
     yield _model(folder)
     yield _browser()
-    yield _storage()
+    yield _storage(config)
     found = f"runs, pid {running}" if running else "not running"
     yield Check("twin", OK, f"{found} in {folder}")
 
@@ -202,6 +203,18 @@ def _browser() -> Check:
     )
 
 
-def _storage() -> Check:
+def _storage(config: Config) -> Check:
+    if url := config.storage.url:
+        return Check("object storage", *_stored(url))
     found = "none: a lost disk loses its region's journal"
-    return Check("object storage", WARN, found, "copy the data directory somewhere safe")
+    return Check("object storage", WARN, found, "set storage.url in twin.toml")
+
+
+def _stored(url: str) -> tuple[str, str, str]:
+    """Look whether a storage answers: verdict, what was found, remedy."""
+    try:
+        opened = importlib.import_module("actors.object_store").open_store(url)
+        opened.names("journal")
+    except (ImportError, OSError) as e:
+        return FAIL, f"{url} does not answer: {e}", "look at its address and credentials"
+    return OK, url, ""

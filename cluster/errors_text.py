@@ -22,7 +22,7 @@ TEXTS: dict[str, Text] = {
     "METHOD_NOT_ALLOWED": Text("The path is not for this HTTP method.", "Use the one it is for."),
     "TOO_DEEP": Text("The message is nested too deeply.", "Send flat values; 16 levels at most."),
     "NUMBER_TOO_LONG": Text("A number has too many digits.", "Send numbers of 64 bits at most."),
-    "DUPLICATE_FIELD": Text("A JSON object names one field twice.", "Name each field once."),
+    "DUPLICATE_FIELD": Text("An object or a row names one field twice.", "Name each field once."),
     "CROSS_SITE": Text(
         "A page of another site tried to use the dashboard's cookie.",
         "Send a token in `authorization: Bearer` instead of the cookie.",
@@ -38,6 +38,21 @@ TEXTS: dict[str, Text] = {
     "MESSAGE_TOO_LARGE": Text(
         "The message is over the limit: 16 MiB for Ingest, 1 MiB for other calls.",
         "Send smaller batches.",
+    ),
+    "TOO_LARGE": Text(
+        "The message holds more events, columns or values than one message may.",
+        "Send smaller batches: a million events, and 1,024 values a row, at most.",
+    ),
+    "ARROW_INVALID": Text(
+        "The bytes are no Arrow IPC stream, or its offsets point outside its buffers.",
+        "Write the stream anew with an Arrow library, and send it whole.",
+    ),
+    "DECOMPRESSED_TOO_LARGE": Text(
+        "The Arrow stream holds more than 64 MiB once it is unpacked.", "Send smaller batches."
+    ),
+    "SOURCE_LIMIT": Text(
+        "The shard has met more sources of this tenant than it keeps apart.",
+        "Name the feed as the source, not each sender, document or device.",
     ),
     "ENTITY_NOT_FOUND": Text(
         "No twin has this key.",
@@ -64,7 +79,8 @@ TEXTS: dict[str, Text] = {
         "The event names no region, and no rule gives it one.", "Name the region in the event."
     ),
     "WRONG_REGION": Text(
-        "The twin lives in another region.", "Send the event to that region's gateway."
+        "The event names a region that this twin does not have.",
+        "Name one of the regions that `twin status` lists: any gateway forwards it there.",
     ),
     "IDEMPOTENCY_CONFLICT": Text(
         "The source sent the same event id before, with other content.",
@@ -72,7 +88,7 @@ TEXTS: dict[str, Text] = {
     ),
     "SCHEMA_UNSUPPORTED": Text(
         "No contract is known for this event type and version.",
-        "Send a type and version that has a contract.",
+        "Send one that has a contract, or upgrade and then `twin quarantine redrive`.",
     ),
     "FIELD_MISSING": Text(
         "A field that the contract requires is absent.", "Send the same id again with the field."
@@ -83,7 +99,7 @@ TEXTS: dict[str, Text] = {
     ),
     "TIME_OUT_OF_RANGE": Text(
         "A time is before 1990, after 2100, or too far ahead of now.",
-        "Send the same id again with the right time; being late is never a reason.",
+        "Send the same id again with the right time, or re-drive it when its day has come.",
     ),
     "NOT_FINITE": Text(
         "A number is NaN or infinite.", "Leave the field out if the value is not known."
@@ -156,12 +172,26 @@ TEXTS: dict[str, Text] = {
         "Send the same events again: none is counted twice.",
         again=True,
     ),
+    "TYPE_RESERVED": Text(
+        "Only the twin itself may say this: it derives such events from others.",
+        "Send the event that it follows from, or one of another type and source.",
+    ),
     "NOT_OWNER": Text(
         "Another shard or region writes this key.", "Locate the key, send it there.", again=True
     ),
     "DISK_FULL": Text(
         "The journal cannot grow; reads go on.",
         "Free space on the disk of the data directory.",
+        again=True,
+    ),
+    "STORAGE_UNAVAILABLE": Text(
+        "The storage that [storage] names does not answer, and the shard needs its archive.",
+        "Look at the storage and its credentials; shards go on by themselves when it answers.",
+        again=True,
+    ),
+    "COMPACTED": Text(
+        "Retention removed these events from the disk, and the archive does not give them.",
+        "Set storage.url in twin.toml to the archive that has them, and start the twin again.",
         again=True,
     ),
     "SLOW_CONSUMER": Text(
@@ -190,7 +220,11 @@ TEXTS: dict[str, Text] = {
     ),
     "JOURNAL_CORRUPT": Text(
         "A checksum of the journal failed, or a file is shorter than it was known to be.",
-        "Keep the data directory as it is and restore it from a copy.",
+        "Run `twin journal restore SHARD` if there is an archive; else restore it from a copy.",
+    ),
+    "JOURNAL_NEWER": Text(
+        "A newer version of the program wrote this journal, with what this one does not know.",
+        "Install at least the version that the message names, then start the twin again.",
     ),
     "INTERNAL": Text(
         "Something failed that nobody foresaw.",

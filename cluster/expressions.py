@@ -1,49 +1,83 @@
 """Expressions: how a mapping says what a value is, `date(promised)` or `lookup(region, country)`.
 
-A name without brackets is a column, 'quoted' text a constant; a column whose name holds brackets
-or commas goes between backticks. An expression is compiled once against the columns of a file; a
-fact that a row does not have is absent (None), and a value that cannot be read is never guessed.
+A name without brackets is a column, 'quoted' text or a bare number a constant; a column whose name
+holds brackets or commas goes between backticks. An expression is compiled once against the columns
+of a file and read a batch at a time; a fact that a row does not have is absent, and a value that
+cannot be read is never guessed.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.functions import FUNCTIONS, slug
+from cluster.instants import EPOCH, micros
+from cluster.vectors import (
+    FRACTION,
+    TEXT,
+    WHOLE,
+    Mask,
+    Value,
+    Vector,
+    alike,
+    constant,
+    each,
+    flawed,
+    fractions,
+    number,
+    same,
+)
 from twin.errors import BadRequest
 
-Row = Sequence[str]
-Value = str | int | float | bool | None
-Read = Callable[[Row], Value]
+__all__ = ["EPOCH", "OTHERWISE", "Expression", "compile_condition", "compile_value"]
+__all__ += ["micros", "slug", "unknown"]
+
+Read = Callable[["Batch"], Vector]
 Tables = Mapping[str, Mapping[str, str]]
 
 DEEPEST = 16  # brackets in brackets: no mapping needs more, and recursion needs a bound
-LARGEST = 2**62  # integers beyond this are no count of anything
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CONDITION = re.compile(r"(?P<of>.*\S)\s+is\s+(?P<no>not\s+)?(?P<what>date|known)\s*")
-_BARE = re.compile(r"[^(),'`]+")
 OTHERWISE = "*"  # the key of a table that answers for every value it does not list
+_IS = re.compile(r"(?P<of>.*\S)\s+is\s+(?P<no>not\s+)?(?P<what>date|known)\s*")
+_OUTSIDE = r"(?=(?:[^']*'[^']*')*[^']*$)"  # of quotes
+_COMPARED = re.compile(
+    r"(?P<left>.*?\S)\s*(?P<op><=|>=|!=|=|<|>)" + _OUTSIDE + r"\s*(?P<right>\S.*)"
+)
+_AND = re.compile(r"\s+and\s+" + _OUTSIDE)
+_BARE = re.compile(r"[^(),'`]+")
+_COMPARE = {"<=": pc.less_equal, ">=": pc.greater_equal, "<": pc.less, ">": pc.greater}
 
 
-class UnmappableError(Exception):
-    """This row cannot be mapped: the reason's code word, the column, the value as it came."""
+class Batch(NamedTuple):
+    """Some rows of a file: `columns` as its header has them; text, or typed as the file is.
 
-    def __init__(self, reason: str, column: str, value: str) -> None:
-        super().__init__(reason, column, value)
-        self.reason, self.column, self.value = reason, column, value
+    `derived`: the columns that a mapping derives, as far as they are known.
+    """
+
+    columns: Sequence[Any]  # pa.Array
+    rows: int
+    derived: Sequence[Vector] = ()
 
 
 class Expression(NamedTuple):
-    """`read`: row -> value; `columns`: those it reads, the first of which errors name."""
+    """`read`: batch -> vector; `columns`: those it reads, the first of which errors name."""
 
     read: Read
     columns: tuple[str, ...]
+
+
+class Scope(NamedTuple):
+    """What names mean: columns of the file (name -> position), derived ones, and tables."""
+
+    columns: Mapping[str, int]
+    tables: Tables
+    derived: Mapping[str, Expression] = {}
 
 
 class _Node(NamedTuple):
@@ -54,8 +88,8 @@ class _Node(NamedTuple):
     args: tuple[_Node, ...] = ()
 
 
-def compile_value(text: str, columns: Mapping[str, int], tables: Tables) -> Expression:
-    """Return what `text` says about a row. `columns`: name -> position.
+def compile_value(text: str, scope: Scope) -> Expression:
+    """Return what `text` says about the rows of a batch.
 
     Raises BadRequest COLUMN_UNKNOWN for a column the file does not have, MAPPING_INVALID for text
     that is no expression.
@@ -63,19 +97,24 @@ def compile_value(text: str, columns: Mapping[str, int], tables: Tables) -> Expr
     node, rest = _parse(text.strip(), 0)
     if rest.strip():
         raise _invalid(text, f"{rest.strip()!r} is left over")
-    return _compile(node, text, columns, tables)
+    return _compile(node, text, scope)
 
 
-def compile_condition(text: str, columns: Mapping[str, int], tables: Tables) -> Expression:
-    """Return `EXPRESSION is [not] date|known` as an expression that reads True or False."""
-    found = _CONDITION.fullmatch(text.strip())
-    if not found:
-        raise _invalid(text, "a condition is EXPRESSION is [not] date|known")
-    of = compile_value(found["of"], columns, tables)
-    wanted = found["no"] is None
-    if found["what"] == "known":
-        return Expression(lambda row: (of.read(row) is not None) is wanted, of.columns)
-    return Expression(lambda row: (micros(of.read(row)) is not None) is wanted, of.columns)
+def compile_condition(text: str, scope: Scope) -> Expression:
+    """Return a condition, as an expression that reads true or false of every row.
+
+    It is `EXPRESSION is [not] date|known`, or two expressions with = != < <= > >= between them
+    (false if one is absent), or several of these with `and` between them.
+    """
+    parts = [_condition(part, scope) for part in _AND.split(text.strip())]
+    columns = tuple(name for part in parts for name in part.columns)
+
+    def read(batch: Batch) -> Vector:
+        found = [part.read(batch) for part in parts]
+        holds = np.logical_and.reduce([np.asarray(one.values.fill_null(False)) for one in found])
+        return Vector(pa.array(holds), flawed(*found))
+
+    return Expression(read, columns)
 
 
 def unknown(word: str, known: Iterable[str], what: str, code: str) -> BadRequest:
@@ -87,29 +126,42 @@ def unknown(word: str, known: Iterable[str], what: str, code: str) -> BadRequest
     return BadRequest(f"there is no {what} {word!r}; {hint}", code)
 
 
-@lru_cache(maxsize=65_536)
-def micros(text: Value) -> int | None:
-    """Return an ISO date or RFC 3339 time as microseconds UTC, or None if it is neither."""
-    if not isinstance(text, str):
-        return text if isinstance(text, int) else None
-    try:
-        if len(text) == 10:
-            day = date.fromisoformat(text)
-            return (day.toordinal() - EPOCH.toordinal()) * 86_400_000_000
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None or len(text) < 16:
-        return None  # a time without a zone could be any of 26 hours
-    passed = moment - EPOCH
-    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+def _condition(text: str, scope: Scope) -> Expression:
+    if found := _IS.fullmatch(text.strip()):
+        of = compile_value(found["of"], scope)
+        wanted, dated = found["no"] is None, found["what"] == "date"
+
+        def read(batch: Batch) -> Vector:
+            one = of.read(batch)
+            if dated and one.values.type != WHOLE:
+                made = each(one, "", lambda text: micros(text) is not None or None, pa.bool_())
+                return Vector(pa.array(made.known == wanted), one.flaws)
+            return Vector(pa.array(one.known == wanted), one.flaws)
+
+        return Expression(read, of.columns)
+    if found := _COMPARED.fullmatch(text.strip()):
+        left, right = compile_value(found["left"], scope), compile_value(found["right"], scope)
+        return _comparison(left, right, found["op"])
+    raise _invalid(text, "a condition is A is [not] date|known, or A = != < <= > >= B")
 
 
-@lru_cache(maxsize=65_536)
-def slug(text: str) -> str:
-    """Return text as an id: ASCII letters, digits and single hyphens."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:128]
+def _comparison(left: Expression, right: Expression, sign: str) -> Expression:
+    columns = left.columns + right.columns
+    column = (columns or ("",))[0]
+
+    def read(batch: Batch) -> Vector:
+        sides = [left.read(batch), right.read(batch)]
+        if any(side.values.type in {WHOLE, FRACTION} for side in sides):
+            sides = [fractions(v, column) if v.values.type == TEXT else v for v in sides]
+        known: Mask = sides[0].known & sides[1].known
+        if sign in {"=", "!="}:
+            holds = known & (same(*sides) == (sign == "="))
+        else:
+            found = _COMPARE[sign](*alike(sides))
+            holds = np.asarray(found.fill_null(False))
+        return Vector(pa.array(holds), flawed(*sides))
+
+    return Expression(read, columns)
 
 
 def _parse(text: str, depth: int) -> tuple[_Node, str]:
@@ -142,153 +194,71 @@ def _parse(text: str, depth: int) -> tuple[_Node, str]:
         rest = rest[1:]
 
 
-def _compile(node: _Node, text: str, columns: Mapping[str, int], tables: Tables) -> Expression:
+def _compile(node: _Node, text: str, scope: Scope) -> Expression:
     if node.kind == "constant":
-        return Expression(lambda _: node.name, ())
+        return _constant(node.name)
     if node.kind == "column":
-        if node.name not in columns:
-            raise unknown(node.name, columns, "column", "COLUMN_UNKNOWN")
-        at = columns[node.name]
-        return Expression(lambda row: row[at].strip() or None, (node.name,))
+        return _column(node.name, scope)
     if node.name == "lookup":
-        return _lookup(node, text, columns, tables)
+        return _lookup(node, text, scope)
     if node.name not in FUNCTIONS:
         raise unknown(node.name, [*FUNCTIONS, "lookup"], "function", "MAPPING_INVALID")
-    least, most, function = FUNCTIONS[node.name]
+    function = FUNCTIONS[node.name]
+    least, most = function.least, function.most
     if not least <= len(node.args) <= most:
         wanted = f"{least}" if least == most else f"{least} or more"
         raise _invalid(text, f"{node.name} takes {wanted} values, not {len(node.args)}")
-    parts = [_compile(arg, text, columns, tables) for arg in node.args]
+    fixed = [arg.name if arg.kind == "constant" else None for arg in node.args]
+    for at, choices in function.fixed.items():
+        if at < len(fixed) and (fixed[at] is not None or at not in function.free):
+            _check_fixed(node, text, at, choices())
+    parts = [_compile(arg, text, scope) for arg in node.args]
     names = tuple(name for part in parts for name in part.columns)
-    return Expression(function([part.read for part in parts], (names or ("",))[0]), names)
+    work = function.build(fixed, (names or ("",))[0])
+    return Expression(lambda batch: work([part.read(batch) for part in parts]), names)
 
 
-def _lookup(node: _Node, text: str, columns: Mapping[str, int], tables: Tables) -> Expression:
+def _check_fixed(node: _Node, text: str, at: int, choices: Sequence[str]) -> None:
+    arg = node.args[at]
+    if arg.kind != "constant":
+        raise _invalid(text, f"value {at + 1} of {node.name} is a 'constant'")
+    if choices and arg.name not in choices:
+        raise unknown(arg.name, choices, f"value of {node.name}", "MAPPING_INVALID")
+
+
+def _constant(value: Value) -> Expression:
+    return Expression(lambda batch: constant(value, batch.rows), ())
+
+
+def _column(name: str, scope: Scope) -> Expression:
+    if name in scope.derived:
+        return scope.derived[name]
+    if name not in scope.columns:
+        if (bare := number(name)) is not None:
+            return _constant(int(bare) if bare == bare.to_integral_value() else float(bare))
+        known = [*scope.columns, *scope.derived]
+        raise unknown(name, known, "column", "COLUMN_UNKNOWN")
+    at = scope.columns[name]
+    return Expression(lambda batch: Vector(batch.columns[at]), (name,))
+
+
+def _lookup(node: _Node, text: str, scope: Scope) -> Expression:
     if len(node.args) != 2 or node.args[0].kind != "column":
         raise _invalid(text, "lookup takes the name of a table and a value")
     name = node.args[0].name
-    if name not in tables:
-        raise unknown(name, tables, "table", "MAPPING_INVALID")
-    table, of = tables[name], _compile(node.args[1], text, columns, tables)
+    if name not in scope.tables:
+        raise unknown(name, scope.tables, "table", "MAPPING_INVALID")
+    table, of = scope.tables[name], _compile(node.args[1], text, scope)
     otherwise = table.get(OTHERWISE)
     column = (of.columns or ("",))[0]
 
-    def read(row: Row) -> Value:
-        value = of.read(row)
-        if value is None:
-            return None
-        found = table.get(str(value), otherwise)
-        if found is None:
-            raise UnmappableError("VALUE_UNKNOWN", column, str(value))
-        return found
+    def read(batch: Batch) -> Vector:
+        return each(
+            of.read(batch), column, lambda v: table.get(v, otherwise), TEXT, reason="VALUE_UNKNOWN"
+        )
 
     return Expression(read, of.columns)
 
 
 def _invalid(text: str, why: str) -> BadRequest:
     return BadRequest(f"{text!r} is no expression: {why}; correct the mapping", "MAPPING_INVALID")
-
-
-def _each(convert: Callable[[str], Value]) -> Callable[[list[Read], str], Read]:
-    """Return a function of one value: absent stays absent, unreadable makes a row unmappable."""
-
-    def build(parts: list[Read], column: str) -> Read:
-        of = parts[0]
-
-        def read(row: Row) -> Value:
-            value = of(row)
-            if value is None:
-                return None
-            made = convert(str(value))
-            if made is None:
-                raise UnmappableError("VALUE_UNREADABLE", column, str(value))
-            return made
-
-        return read
-
-    return build
-
-
-def _number(text: str) -> Decimal | None:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() and abs(number) < LARGEST else None
-
-
-def _integer(text: str) -> Value:
-    number = _number(text)
-    return int(number) if number is not None and number == number.to_integral_value() else None
-
-
-def _cents(text: str) -> Value:
-    number = _number(text)
-    return None if number is None else int((number * 100).quantize(Decimal(1)))
-
-
-def _float(text: str) -> Value:
-    number = _number(text)
-    return None if number is None else float(number)
-
-
-def _snake(text: str) -> Value:
-    return slug(text).replace("-", "_") or None
-
-
-def _earliest(parts: list[Read], _: str) -> Read:
-    """The earliest of several that are dates; words that stand where a date could are passed by."""
-
-    def read(row: Row) -> Value:
-        known = [at for part in parts if (at := micros(part(row))) is not None]
-        return min(known) if known else None
-
-    return read
-
-
-def _first(parts: list[Read], _: str) -> Read:
-    def read(row: Row) -> Value:
-        return next((value for part in parts if (value := part(row)) is not None), None)
-
-    return read
-
-
-def _join(parts: list[Read], _: str) -> Read:
-    """Texts joined; absent if one of them is."""
-
-    def read(row: Row) -> Value:
-        values = [part(row) for part in parts]
-        return None if None in values else "".join(map(str, values))
-
-    return read
-
-
-def _equals(parts: list[Read], _: str) -> Read:
-    return lambda row: parts[0](row) == parts[1](row)
-
-
-def _unless(parts: list[Read], _: str) -> Read:
-    """The first value, absent if it is the second: some files write absence as a word."""
-
-    def read(row: Row) -> Value:
-        value = parts[0](row)
-        return None if value == parts[1](row) else value
-
-    return read
-
-
-MANY = 32
-# name -> least and most arguments, and how it is built
-FUNCTIONS: dict[str, tuple[int, int, Callable[[list[Read], str], Read]]] = {
-    "date": (1, 1, _each(micros)),
-    "integer": (1, 1, _each(_integer)),
-    "number": (1, 1, _each(_float)),
-    "cents": (1, 1, _each(_cents)),
-    "slug": (1, 1, _each(lambda text: slug(text) or None)),
-    "snake": (1, 1, _each(_snake)),
-    "min_date": (1, MANY, _earliest),
-    "first": (1, MANY, _first),
-    "join": (1, MANY, _join),
-    "equals": (2, 2, _equals),
-    "unless": (2, 2, _unless),
-}

@@ -31,7 +31,7 @@ from cluster.lock import Lock
 from cluster.progress import ANSWERING, FAILED, READY, Progress, root_cause
 from serving.access import ensure_key
 from serving.client import connect
-from twin.errors import BadRequest, Retryable, TwinError, Unavailable
+from twin.errors import BadRequest, EpochStale, Retryable, TwinError, Unavailable
 
 PIDS, GATEWAYS, NOTES, CONFIG = "pids.json", "gateways.json", "notes.json", "config.json"
 SIM_START_US = 1_377_993_600_000_000  # 2013-09-01T00:00Z: hundreds of orders are open then
@@ -47,6 +47,10 @@ SERVE_END_S = 8.0  # Serve's own shutdown may take 30 s; its processes are ended
 
 class Deployment(Protocol):
     """What `cluster.deploy.start` returns: Ray, the supervisor and the shards."""
+
+    @property
+    def replaced(self) -> bool:
+        """Say whether a newer supervisor has taken over."""
 
     def stop(self) -> None: ...
 
@@ -176,7 +180,12 @@ class Host:
         progress("ray local, 127.0.0.1 only")
         shards = msgspec.to_builtins(self._config.shards)
         plan = deploy.Plan(
-            self._folder, self._config.regions, shards, self._config.checkpoint_every_s, spares=True
+            self._folder,
+            self._config.regions,
+            shards,
+            self._config.checkpoint_every_s,
+            spares=True,
+            storage=deploy.storage(self._config),
         )
         self._deployment = deploy.start(plan, progress)
 
@@ -243,6 +252,8 @@ class Host:
         noted = time.monotonic()
         while not self._ended.wait(ROUND_S):
             now_s = time.monotonic()
+            if self._deployment is not None and self._deployment.replaced:
+                raise EpochStale("a newer host serves this data directory; this one ends")
             for child in [*self._gateways, *([self._world] if self._world else [])]:
                 if happened := child.look(now_s):
                     self._log.warning(happened, output=tail(child.log))

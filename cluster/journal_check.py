@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from actors.archive import Archive
 from cluster.journal_reader import (
     Bad,
     Batch,
@@ -42,6 +43,7 @@ class Checked:
     checkpoints: dict[int, int]  # offset -> bytes
     drafts: list[str]
     damage: list[Damage]
+    floor: int  # what lies before it is in the archive alone
 
 
 @dataclass
@@ -88,9 +90,9 @@ class _Chains:
         return links
 
 
-def check(shard: str, folder: Path) -> Checked:
-    """Read the whole journal of a shard in `folder`."""
-    reader = JournalReader(folder)
+def check(shard: str, folder: Path, archive: Archive | None = None) -> Checked:
+    """Read the whole journal of a shard in `folder`, and in `archive` what is only there."""
+    reader = JournalReader(folder, archive=archive)
     chains = _Chains()
     places: list[tuple[int, Path, int]] = []
     hashes: list[Column] = []
@@ -126,6 +128,7 @@ def check(shard: str, folder: Path) -> Checked:
         kept,
         drafts(folder),
         reader.damage,
+        reader.floor,
     )
 
 
@@ -140,7 +143,8 @@ def _frame_faults(
         faults.append(f"offset {at} {word}: {following} should follow{before}, {batch.first} does")
     if f"e{batch.epoch}" != batch.file.parent.name:
         faults.append(f"a frame of epoch {batch.epoch} among those of {batch.file.parent.name}")
-    if batch.start == 0 and batch.file.name != f"seg-{batch.first:020d}.twj":
+    segment = batch.file.name.startswith("seg-")
+    if segment and batch.start == 0 and batch.file.name != f"seg-{batch.first:020d}.twj":
         faults.append(f"the segment begins with offset {batch.first}, not as its name says")
     if not witnessed <= batch.witness <= batch.first:
         faults.append(f"witness {batch.witness} of offset {batch.first}, {witnessed} before it")

@@ -17,12 +17,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.archive import Archive, Part
+from twin.errors import JournalNewer
+
 Column = NDArray[Any]
 MAGIC, VERSION = b"TWJF", 1
 HEAD = struct.Struct("<4sHHqqqqqqII")  # ... both CRCs, of the body and of the 60 bytes before it
 HEAD_CRC_AT = HEAD.size - 4
 WITNESS = struct.Struct("<qI")
 NAMES = "names/"
+FLOOR = "floor"
 
 
 class Bad(Exception):
@@ -97,6 +101,8 @@ class JournalReader:
     words: list[str] = field(default_factory=list)  # the lexicon so far
     names: dict[str, list[str]] = field(default_factory=dict)  # kind -> tenant/id by row, so far
     witness: int = -1  # everything before it was acknowledged; -1: nothing says so
+    archive: Archive | None = None  # where what retention removed is read
+    floor: int = 0  # the first offset that is on this disk
 
     def batches(self, since: int = 1) -> Iterator[Batch]:
         """Yield every good frame in order, what is damaged told in `damage`.
@@ -105,14 +111,65 @@ class JournalReader:
         """
         self.witness = read_witness(self.folder)  # before the frames: they may only be ahead of it
         self.epochs = [epoch for epoch in self._epochs() if epoch.number >= since]
+        self.floor = self._floor()
+        chain = self.archive.look().chain if self.archive and self.floor else []
+        if self.floor and not chain:
+            self.spoilt(self.folder / FLOOR, 0, f"{self.floor} offsets are in an archive alone")
         for epoch in self.epochs:
-            epoch.allocated = sum(path.stat().st_size for path in epoch.segments)
+            for part in chain:
+                if part.epoch == epoch.number and part.first < self.floor:
+                    yield from self._part(epoch, part, 0, self.floor)
+            epoch.segments = [path for path in epoch.segments if int(path.name[4:24]) >= self.floor]
             for path in epoch.segments:
-                yield from self._segment(epoch, path)
-            if epoch.seal and epoch.seal.segment:
+                try:
+                    content = path.read_bytes()
+                except FileNotFoundError:
+                    yield from self._moved(epoch, path)
+                    continue
+                epoch.allocated += len(content)
+                yield from self._segment(epoch, path, content)
+            if epoch.seal and epoch.seal.segment and epoch.seal.next > self.floor:
                 wanted = self.folder / f"e{epoch.number}" / epoch.seal.segment
                 if wanted not in epoch.segments:
                     self.spoilt(wanted, 0, "the segment in which its epoch ends is missing")
+
+    def _moved(self, epoch: Epoch, path: Path) -> Iterator[Batch]:
+        """Yield what retention moved to the archive since its segment was listed."""
+        start, floor = int(path.name[4:24]), self._floor()
+        if self.archive is None or start >= floor:
+            self.spoilt(path, 0, "the segment is missing")
+            return
+        behind = [int(other.name[4:24]) for other in epoch.segments if other.name > path.name]
+        for part in self.archive.look().chain:
+            if part.epoch == epoch.number and part.next > start:
+                yield from self._part(epoch, part, start, min([floor, *behind]))
+
+    def _part(self, epoch: Epoch, part: Part, start: int, stop: int) -> Iterator[Batch]:
+        """Yield the frames of an archived part that begin before `stop`, from `start` on."""
+        assert self.archive is not None
+        file = Path(self.archive.url) / f"e{epoch.number}" / part.name
+        content = memoryview(self.archive.read(f"{part.name}.twj"))
+        at = 0
+        while at < len(content):
+            try:
+                batch = parse(content, at, file)
+            except Bad as e:
+                self.spoilt(file, at, str(e))
+                return
+            if start <= batch.first < stop:
+                self._count(epoch, batch)
+                yield batch
+            at = batch.end
+
+    def _floor(self) -> int:
+        path = self.folder / FLOOR
+        if not path.exists():
+            return 0
+        body, _, check = path.read_bytes().partition(b"\n")
+        if check != b"%08x\n" % zlib.crc32(body):
+            self.spoilt(path, 0, "the floor fails its CRC")
+            return 0
+        return int(body)
 
     def spoilt(self, file: Path, byte: int, what: str) -> None:
         self.damage.append(Damage(str(file), byte, what))
@@ -123,8 +180,8 @@ class JournalReader:
             return ""
         return self.words[code] if code < len(self.words) else "?"
 
-    def _segment(self, epoch: Epoch, path: Path) -> Iterator[Batch]:
-        content = memoryview(path.read_bytes())
+    def _segment(self, epoch: Epoch, path: Path, raw: bytes) -> Iterator[Batch]:
+        content = memoryview(raw)
         sealed = epoch.seal is not None and path.name == epoch.seal.segment
         limit = epoch.seal.length if epoch.seal and sealed else len(content)
         if limit > len(content):
@@ -197,7 +254,7 @@ class JournalReader:
 
 
 def parse(content: memoryview, start: int, file: Path) -> Batch:
-    """Return the frame that starts at byte `start`. Raises Bad."""
+    """Return the frame that starts at byte `start`. Raises Bad, or JournalNewer."""
     if len(content) - start < HEAD.size:
         raise Bad("the file ends within the head of a frame")
     fields = HEAD.unpack_from(content, start)
@@ -207,7 +264,10 @@ def parse(content: memoryview, start: int, file: Path) -> Batch:
     if zlib.crc32(content[start : start + HEAD_CRC_AT]) != head_crc:
         raise Bad("the head of the frame fails its CRC")
     if version != VERSION:
-        raise Bad(f"the frame is of format {version}, this reads {VERSION}")
+        raise JournalNewer(
+            f"a frame has format {version}, this version reads {VERSION}; "
+            "install the version that wrote it, or a later one"
+        )
     body = content[start + HEAD.size : start + HEAD.size + length]
     if len(body) < length:
         raise Bad(f"the frame needs {length} bytes, {len(body)} are left")

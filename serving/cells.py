@@ -1,60 +1,132 @@
-"""Cells: one row as a Get answer, every value with its provenance."""
+"""Cells: one row as a Get answer, every value with its provenance.
+
+What does not change from row to row is laid out once per kind: a point read is most of what a
+gateway and a page ask for, and is worth little more than the call that carries it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import NamedTuple
 
-from actors.shard import Row
+from actors.shard import Row, Shard
+from serving.placing import place
 from serving.wire import twin_pb2 as pb
-from twin.errors import Stale
-from twin.kinds import ABSENT, Dtype, Kind, Milestone
+from twin.admission import good_ids
+from twin.errors import BadRequest, NotOwner, Stale, UnknownKey
+from twin.kinds import ABSENT, KINDS, Dtype, Group, Kind, Milestone
+from twin.texts import texts
+
+_MILESTONES = {int(milestone): milestone.name for milestone in Milestone}
+
+
+class _Plan(NamedTuple):
+    """Where the cells of a group are, and how old they may be."""
+
+    as_of: str
+    confidence: str
+    source: str
+    offset: str
+    sla_ms: float
+    fields: tuple[tuple[str, Dtype, str, str], ...]  # name, dtype, unit, column
+
+
+def point(
+    shard: Shard, kind: Kind, request: pb.GetRequest, tenant: str, clock: Callable[[], int]
+) -> pb.GetReply:
+    """Return one twin. Raises UnknownKey; NotOwner where another shard would hold it; BAD_ID."""
+    region = shard.rule.region
+    if request.region and request.region != region:
+        raise _not_owner(shard, f"twins of {request.region}")
+    try:
+        row = shard.row(kind.name, tenant, request.id)
+    except UnknownKey as e:
+        if not good_ids(texts([request.id]))[0]:
+            text = "an id is 1 to 128 letters, digits and . _ : -; send such"
+            raise BadRequest(text, "BAD_ID") from e
+        rule = shard.rule
+        if rule.shards > 1 and place(tenant, request.id, rule.shards) != rule.number:
+            raise _not_owner(shard, request.id) from e
+        raise
+    reply = pb.GetReply(now=clock())
+    twin = reply.twin
+    twin.key = f"{tenant}/{kind.name}/{region}/{request.id}"
+    twin.id, twin.region = request.id, region
+    twin.shard, twin.offset, twin.epoch = shard.name, row.offset, shard.epoch
+    fill(reply, kind, row, request, shard.word)
+    return reply
+
+
+def _not_owner(shard: Shard, what: str) -> NotOwner:
+    return NotOwner(f"{shard.name} does not hold {what}; locate it again", 0.1)
 
 
 def fill(
     reply: pb.GetReply, kind: Kind, row: Row, request: pb.GetRequest, word: Callable[[int], str]
 ) -> None:
     """Put every known value of a twin into `reply`. Raises Stale where one is older than asked."""
-    cells = row.cells
-    for group in kind.groups:
-        as_of = cells.get(f"{group.name}.as_of")
+    cells, values, now = row.cells, reply.twin.values, reply.now
+    most_ms, least = request.max_age_s * 1000, request.min_confidence
+    for as_of_at, confidence_at, source_at, offset_at, sla_ms, fields in _plans(kind.name):
+        as_of = cells.get(as_of_at)
         if not isinstance(as_of, int):
             continue  # nothing is known of this group
-        age_ms = max(0, (reply.now - as_of) // 1000)
-        confidence = float(cells[f"{group.name}.confidence"])
-        names = [f.name for f in group.fields]
-        if request.max_age_s and age_ms > request.max_age_s * 1000:
-            raise Stale(f"{names[0]} is {age_ms / 1000:g} s old; allow more, or wait", 1.0)
-        if confidence < request.min_confidence:
-            reply.withheld.extend(names)
+        age_ms = max(0, (now - as_of) // 1000)
+        confidence = float(cells[confidence_at])
+        if most_ms and age_ms > most_ms:
+            raise Stale(f"{fields[0][0]} is {age_ms / 1000:g} s old; allow more, or wait", 1.0)
+        if confidence < least:
+            reply.withheld.extend([field[0] for field in fields])
             continue
-        for field in group.fields:
-            _put(reply, field.name, field.dtype, cells[field.name], word)
-            if field.name in reply.twin.values:
-                value = reply.twin.values[field.name]
-                value.as_of, value.age_ms, value.unit = as_of, age_ms, field.unit
-                value.confidence = round(confidence, 6)
-                value.source = str(cells[f"{group.name}.source"])
-                value.offset = int(cells[f"{group.name}.offset"])
-                value.state = "stale" if age_ms > group.sla_s * 1000 else "live"
+        confidence, source, offset = round(confidence, 6), cells[source_at], cells[offset_at]
+        state = "stale" if age_ms > sla_ms else "live"
+        for name, dtype, unit, column in fields:
+            cell = cells[column]
+            if _absent(cell, dtype):
+                continue
+            value = values[name]
+            _put(value, cell, dtype, word)
+            value.as_of, value.age_ms, value.confidence = as_of, age_ms, confidence
+            value.source, value.offset, value.state = str(source), int(offset), state
+            if unit:
+                value.unit = unit
 
 
-def _put(
-    reply: pb.GetReply, name: str, dtype: Dtype, cell: Any, word: Callable[[int], str]
-) -> None:
-    values = reply.twin.values
+@cache
+def _plans(kind: str) -> list[_Plan]:
+    return [_plan(group) for group in KINDS[kind].groups]
+
+
+def _plan(group: Group) -> _Plan:
+    as_of, confidence, source, offset = (
+        f"{group.name}.{part}" for part in ("as_of", "confidence", "source", "offset")
+    )
+    fields = tuple(
+        (field.name, field.dtype, field.unit, as_of if field.is_as_of else field.name)
+        for field in group.fields
+    )
+    return _Plan(as_of, confidence, source, offset, group.sla_s * 1000, fields)
+
+
+def _absent(cell: float | str, dtype: Dtype) -> bool:
     if dtype is Dtype.NUMBER:
-        if cell == cell:  # noqa: PLR0124 - NaN differs from itself
-            values[name].number = cell
-    elif dtype in {Dtype.TIME, Dtype.INTEGER}:
-        if cell != ABSENT:
-            if dtype is Dtype.TIME:
-                values[name].time = cell
-            else:
-                values[name].integer = cell
-    elif cell >= 0:
-        if dtype is Dtype.FLAG:
-            values[name].flag = bool(cell)
-        else:
-            milestone = dtype is Dtype.MILESTONE
-            values[name].text = Milestone(cell).name if milestone else word(cell)
+        return cell != cell  # noqa: PLR0124 - NaN differs from itself
+    if dtype is Dtype.TIME or dtype is Dtype.INTEGER:
+        return cell == ABSENT
+    return float(cell) < 0
+
+
+def _put(value: pb.Value, cell: float | str, dtype: Dtype, word: Callable[[int], str]) -> None:
+    if dtype is Dtype.NUMBER:
+        value.number = float(cell)
+    elif dtype is Dtype.TIME:
+        value.time = int(cell)
+    elif dtype is Dtype.INTEGER:
+        value.integer = int(cell)
+    elif dtype is Dtype.FLAG:
+        value.flag = bool(cell)
+    elif dtype is Dtype.MILESTONE:
+        value.text = _MILESTONES[int(cell)]
+    else:
+        value.text = word(int(cell))

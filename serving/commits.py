@@ -1,50 +1,53 @@
 """Commits: the batches that wait together, as few messages as can be, and each its own receipt.
 
-Rows of one writer are joined before anything is done with them: what a step costs, it costs once
-for sixty-four events that came one by one.
+Batches of one writer are joined before anything is done with them: what a step costs, it costs
+once for sixty-four events that came one by one, or for eight batches of a thousand.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import numpy as np
 
 from actors.shard import Shard
 from serving.access import Identity
+from serving.deadline import NEVER
+from serving.intake import Answer, Waiting
 from serving.wire import twin_pb2 as pb
 from twin.columns import Message
-from twin.errors import Denied
-from twin.events import Offered, Row, columns_of, decode_arrow, parse_rows
+from twin.errors import Denied, TwinError
+from twin.events import Offered, Row, columns_of, decode_arrow, decode_rows, parse_rows
+from twin.joining import joined
 from twin.receipts import Receipt
 
-
-class Waiting(NamedTuple):
-    """A batch that waits for its commit: rows as they came, or columns already."""
-
-    rows: Sequence[Row]
-    columns: Offered | None
-    tenant: str
-    writer: str
-    answer: asyncio.Future[Receipt]
-
-    @property
-    def size(self) -> int:
-        return len(self.rows) if self.columns is None else self.columns.size
+FEW = 4096  # bytes of msgpack: some thirty events
+OWN, NONE = 0, 255  # in an answer's `shards`: this one, or none
 
 
 def waiting_of(
-    request: pb.IngestRequest, who: Identity, answer: asyncio.Future[Receipt]
+    request: pb.IngestRequest,
+    who: Identity,
+    answer: asyncio.Future[Answer | TwinError],
+    until: float = NEVER,
 ) -> Waiting:
     """Return a request as a batch that waits. Raises Malformed, TooLarge, TENANT_MISMATCH."""
     if request.HasField("arrow"):
-        columns = decode_arrow(request.arrow)
+        raw = request.arrow
+        columns = decode_arrow(raw)
         tenants = set(columns.tenant.words)
-        waiting = Waiting((), columns, who.tenant, who.name, answer)
+        waiting = Waiting((), columns, who.tenant, who.name, answer, len(raw), until)
     else:
-        rows = parse_rows(request.msgpack)
-        tenants = {_tenant(row) for row in rows} - {""}
-        waiting = Waiting(rows, None, who.tenant, who.name, answer)
+        raw = request.msgpack
+        if len(raw) < FEW:  # one object per event costs less than a column per field
+            rows = parse_rows(raw)
+            tenants = {_tenant(row) for row in rows} - {""}
+            waiting = Waiting(rows, None, who.tenant, who.name, answer, len(raw), until)
+        else:
+            columns = decode_rows(raw)
+            tenants = set(columns.tenant.words)
+            waiting = Waiting((), columns, who.tenant, who.name, answer, len(raw), until)
     if foreign := tenants - {who.tenant}:
         raise Denied(
             f"{len(foreign)} tenants of the events are not the token's; send them apart",
@@ -53,8 +56,8 @@ def waiting_of(
     return waiting
 
 
-def commit(shard: Shard, batch: Sequence[Waiting]) -> list[Receipt]:
-    """Offer some batches to a shard, together; return the receipt of each."""
+def commit(shard: Shard, batch: Sequence[Waiting]) -> list[Answer]:
+    """Offer some batches to a shard, together; return the answer to each."""
     runs: list[list[Waiting]] = []
     for one in batch:
         last = runs[-1][-1] if runs else None
@@ -63,27 +66,40 @@ def commit(shard: Shard, batch: Sequence[Waiting]) -> list[Receipt]:
         else:
             runs.append([one])
     messages = [Message(_columns(run), run[0].tenant, run[0].writer) for run in runs]
-    answers: list[Receipt] = []
+    answers: list[Answer] = []
     for run, receipt in zip(runs, shard.offer(messages), strict=True):
+        whole = _answer(receipt)
         start = 0
         for one in run:
             end = start + one.size
+            offsets = whole.offsets[8 * start : 8 * end]
             part = slice(start, end)
             answers.append(
-                Receipt(receipt.outcome[part], receipt.reason[part], receipt.offset[part])
+                Answer(whole.outcomes[part], whole.reasons[part], offsets, whole.shards[part])
             )
             start = end
     return answers
 
 
+def _answer(receipt: Receipt) -> Answer:
+    """Return a receipt as bytes: cut for each batch in a moment, while arrays are not."""
+    return Answer(
+        receipt.outcome.astype(np.uint8).tobytes(),
+        receipt.reason.astype(np.uint8).tobytes(),
+        receipt.offset.astype("<i8").tobytes(),
+        np.where(receipt.offset >= 0, OWN, NONE).astype(np.uint8).tobytes(),
+    )
+
+
 def _joins(last: Waiting, one: Waiting) -> bool:
     same = (last.tenant, last.writer) == (one.tenant, one.writer)
-    return same and last.columns is None and one.columns is None
+    return same and (last.columns is None) == (one.columns is None)
 
 
 def _columns(run: Sequence[Waiting]) -> Offered:
-    if run[0].columns is not None:
-        return run[0].columns
+    columns = [one.columns for one in run if one.columns is not None]
+    if columns:
+        return joined(columns)
     return columns_of([row for one in run for row in one.rows])
 
 

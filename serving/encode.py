@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from serving.wire import twin_pb2 as pb
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
-from twin.query import VIRTUAL, Values, View, unit
+from twin.query import VIRTUAL, Values, View, known, unit
 
 Column = NDArray[Any]
 
@@ -62,11 +62,19 @@ def plain(view: View, rows: NDArray[np.int64], fields: Sequence[str]) -> dict[st
     return columns
 
 
+def of_rows(view: View, name: str, rows: Column) -> Values:
+    """Return one field of some rows, and where it is known."""
+    found = KINDS[view.kind].field(name)
+    if found is None:
+        whole = view.values(name)
+        return Values(whole.column[rows], whole.known[rows], whole.dtype, whole.group)
+    group, field = found
+    column = view.snapshot.tables[view.kind].take(name, rows)
+    return Values(column, known(column, field.dtype), field.dtype, group)
+
+
 def _add(found: list[pb.TwinState], view: View, rows: Column, name: str) -> None:
-    values = view.values(name)
-    known = values.known[rows]
-    column = values.column[rows]
-    group = values.group
+    column, is_known, dtype, group = of_rows(view, name, rows)
     label = unit(view.kind, name)
     if group is None:
         provenance = [np.full(rows.size, view.now_us), None, None, None]
@@ -74,9 +82,9 @@ def _add(found: list[pb.TwinState], view: View, rows: Column, name: str) -> None
         table = view.snapshot.tables[view.kind]
         names = ("as_of", "source", "confidence", "offset")
         provenance = [table.take(f"{group.name}.{n}", rows) for n in names]
-    for i in np.flatnonzero(known).tolist():
+    for i in np.flatnonzero(is_known).tolist():
         value = found[i].values[name]
-        _set(value, view, values.dtype, column[i])
+        _set(value, view, dtype, column[i])
         value.unit = label
         _stamp(value, view, group, [p if p is None else p[i].item() for p in provenance])
 

@@ -22,12 +22,16 @@ _REFUSED = {
     cls.code: cls
     for cls in (
         errors.Malformed,
+        errors.ArrowInvalid,
         errors.TooLarge,
+        errors.TooMany,
         errors.UnknownKey,
         errors.AmbiguousKey,
         errors.UnknownField,
+        errors.EpochStale,
         errors.JournalFailed,
         errors.JournalCorrupt,
+        errors.JournalNewer,
     )
 }
 _RETRYABLE = {
@@ -40,6 +44,9 @@ _RETRYABLE = {
         errors.NotOwner,
         errors.Stale,
         errors.DiskFull,
+        errors.RegionAway,
+        errors.StorageAway,
+        errors.Compacted,
     )
 }
 _STATUS = {
@@ -49,12 +56,15 @@ _STATUS = {
     "SCOPE_MISSING": grpc.StatusCode.PERMISSION_DENIED,
     "TENANT_MISMATCH": grpc.StatusCode.PERMISSION_DENIED,
     "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "SOURCE_LIMIT": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "EPOCH_STALE": grpc.StatusCode.ABORTED,
     "DISK_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "FENCED": grpc.StatusCode.ABORTED,
     "NOT_OWNER": grpc.StatusCode.ABORTED,
     "TOO_OLD": grpc.StatusCode.FAILED_PRECONDITION,
     "JOURNAL_FAILED": grpc.StatusCode.DATA_LOSS,
     "JOURNAL_CORRUPT": grpc.StatusCode.DATA_LOSS,
+    "JOURNAL_NEWER": grpc.StatusCode.FAILED_PRECONDITION,
     "INTERNAL": grpc.StatusCode.INTERNAL,
 }
 
@@ -78,7 +88,11 @@ def trailer(e: errors.TwinError) -> tuple[tuple[str, str | bytes], ...]:
 
     retry_after = e.retry_after if isinstance(e, errors.Retryable) else 0.0
     rich = status_pb2.Status(code=status(e).value[0], message=str(e))
-    info = error_details_pb2.ErrorInfo(reason=e.code, domain="supplytwin")
+    info = error_details_pb2.ErrorInfo(
+        reason=e.code,
+        domain="supplytwin",
+        metadata={"docs": f"twin error {e.code}", "trace_id": secrets.token_hex(8)},
+    )
     rich.details.add().Pack(info)
     if retry_after:
         wait = error_details_pb2.RetryInfo()
@@ -108,6 +122,21 @@ def error(code: str, message: str, retry_after: float) -> errors.TwinError:
     return errors.BadRequest(message, code)
 
 
+def quarantined(name: str, note: str) -> errors.TwinError:
+    """Return why nobody writes a shard: `note` is what the supervisor said, "CODE: text"."""
+    code, found, text = note.partition(": ")
+    known = _REFUSED.get(code)
+    if not found or known is None or not issubclass(known, errors.Fatal):
+        known, text = errors.JournalCorrupt, note
+    return known(f"{name} is quarantined: {text}")
+
+
+def moves(e: errors.TwinError) -> bool:
+    """Say whether a shard's writer may just be changing, so that its successor can be asked."""
+    away = (errors.Unavailable, errors.Recovering, errors.Fenced, errors.NotOwner)
+    return isinstance(e, away)
+
+
 def from_grpc(e: Any) -> errors.TwinError:
     """Return the error behind a failed call."""
     trailing = dict(e.trailing_metadata() or ())
@@ -118,6 +147,8 @@ def from_grpc(e: Any) -> errors.TwinError:
         return errors.Unavailable(f"no answer ({text}); is the twin up?", 0.5)
     if code is grpc.StatusCode.INTERNAL and text.startswith(BROKEN):
         return errors.Unavailable(f"the connection broke ({text}); ask again", 0.5)
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in text:
-        return errors.TooLarge(text)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:  # said by gRPC itself: a size, or how many
+        if "larger than max" in text or "metadata" in text:
+            return errors.TooLarge(text)
+        return errors.Overloaded(f"too many calls at once ({text}); ask again", 0.2)
     return errors.BadRequest(text, code.name)

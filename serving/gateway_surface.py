@@ -13,30 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import msgspec
-import numpy as np
 
-from serving import faults, measures
+from serving import faults, measures, quarantine
 from serving.access import Identity
-from serving.arrow_split import split_arrow
+from serving.forward import Forward
 from serving.pipeline import pipelined
-from serving.routes import SHARD_OF
-from serving.shard_server import LIMIT, MOST, faulty
+from serving.routes import HOLDERS, SHARD_OF
+from serving.shard_server import LIMIT, MOST
 from serving.shards import Shards
+from serving.splitting import Splitter
 from serving.wire import twin_pb2 as pb
 from twin.errors import (
     AmbiguousKey,
     BadRequest,
-    TwinError,
     Unavailable,
     UnknownKey,
 )
-from twin.events import decode_arrow, decode_rows
 from twin.kinds import KINDS, Dtype, Milestone
-from twin.outcomes import Outcome
 from twin.texts import texts
 
-WINDOW = 16  # batches of one stream under way at once
+WINDOW = 64  # batches of one stream under way at once
 
 
 class GatewaySurface:
@@ -58,8 +54,13 @@ class GatewaySurface:
     async def ingest(
         self, requests: AsyncIterator[pb.IngestRequest], who: Identity
     ) -> AsyncIterator[pb.IngestReply]:
-        async for reply in pipelined(requests, partial(self._offer, who=who), WINDOW):
-            yield reply
+        forward = Forward(self._shards, Splitter(self._routes, self.region, who.tenant), who)
+        try:
+            async for replies in pipelined(requests, forward.begin, WINDOW):
+                for reply in replies:
+                    yield reply
+        finally:
+            forward.close()
 
     async def get(self, request: pb.GetRequest, who: Identity) -> pb.GetReply:
         kind = self._kind(request.kind)
@@ -87,7 +88,7 @@ class GatewaySurface:
     async def batch_get(self, request: pb.BatchGetRequest, who: Identity) -> pb.SearchReply:
         request.kind = self._kind(request.kind)
         reply = await self._gather("BatchGet", request, request.kind, "", who)
-        reply.total = len(request.ids)
+        reply.total = len(request.ids) or request.lines.count(b"\n")
         return reply
 
     async def search(self, request: pb.SearchRequest, who: Identity) -> pb.SearchReply:
@@ -99,7 +100,8 @@ class GatewaySurface:
             del reply.twins[:]
             reply.twins.extend(twins)
         del reply.twins[request.limit :]
-        reply.shown = len(reply.twins)
+        if request.format == pb.MESSAGES:  # of columns, each shard's part is in order
+            reply.shown = len(reply.twins)
         return reply
 
     async def aggregate(self, request: pb.AggregateRequest, who: Identity) -> pb.AggregateReply:
@@ -160,10 +162,24 @@ class GatewaySurface:
             now=self._clock(),
         )
 
+    async def redrive(self, request: pb.RedriveRequest, who: Identity) -> pb.RedriveReply:
+        """Let one shard after the other judge its parked events again, a piece at a time."""
+        ask = partial(self._shards.ask, method="Redrive", who=who)
+        return await quarantine.everywhere(ask, list(self._routes.all().values()), request)
+
     async def locate(self, request: pb.LocateRequest, who: Identity) -> pb.LocateReply:
         kind, region = self._kind(request.kind), request.region or self.region
         owner = self._routes.owner(kind, region, who.tenant, texts([request.id]))[0]
         return pb.LocateReply(shard=owner.name, epoch=owner.epoch, address=owner.address)
+
+    async def routes(self, request: pb.RoutesRequest, who: Identity) -> pb.RoutesReply:
+        routes = self._routes.all().values()
+        return pb.RoutesReply(
+            routes=[pb.Route(shard=r.name, epoch=r.epoch, address=r.address) for r in routes],
+            tenant=who.tenant,
+            region=self.region,
+            holders=HOLDERS,
+        )
 
     async def status(self, request: pb.StatusRequest, who: Identity) -> pb.StatusReply:
         reply = self._about()
@@ -173,6 +189,8 @@ class GatewaySurface:
             *(self._shards.status(route, request, who) for route in routes.values())
         )
         reply.shards.extend(answers)
+        away = [route for route in routes.values() if route.note and route.state != "serving"]
+        reply.notes.update({route.name: route.note for route in away})
         if any(shard.state != "serving" for shard in answers) or not answers:
             reply.mode = pb.DEGRADED
         return reply
@@ -194,61 +212,6 @@ class GatewaySurface:
     async def close(self) -> None:
         await self._shards.close()
 
-    async def _offer(self, request: pb.IngestRequest, who: Identity) -> pb.IngestReply:
-        reply = pb.IngestReply(batch=request.batch)
-        try:
-            parts = await asyncio.to_thread(self._split, request, who)
-            await self._forward(reply, parts, who)
-        except TwinError as e:
-            return faulty(reply, e)
-        reply.ingest_time = self._clock()
-        return reply
-
-    def _split(self, request: pb.IngestRequest, who: Identity) -> dict[str, tuple[Any, Any]]:
-        """Return for each shard which events it gets, and the request that holds them."""
-        is_arrow = request.HasField("arrow")
-        offered = (decode_arrow if is_arrow else decode_rows)(
-            request.arrow if is_arrow else request.msgpack
-        )
-        if not offered.size:
-            return {}
-        types = [offered.type.words[c] if c >= 0 else "" for c in offered.type.codes.tolist()]
-        regions = [offered.region.words[c] if c >= 0 else "" for c in offered.region.codes.tolist()]
-        split = self._routes.split(types, regions, self.region, who.tenant, offered.subject)
-        if len(split) == 1:
-            return {name: (at, request) for name, at in split.items()}
-        if is_arrow:
-            return {
-                name: (at, pb.IngestRequest(arrow=split_arrow(offered.rows, at)))
-                for name, at in split.items()
-            }
-        pack = msgspec.msgpack.encode
-        return {
-            name: (at, pb.IngestRequest(msgpack=pack([offered.rows[i] for i in at.tolist()])))
-            for name, at in split.items()
-        }
-
-    async def _forward(
-        self, reply: pb.IngestReply, parts: dict[str, tuple[Any, Any]], who: Identity
-    ) -> None:
-        n = sum(at.size for at, _ in parts.values())
-        outcome, reason = np.full(n, Outcome.REJECTED, np.uint8), np.zeros(n, np.uint8)
-        offset, shard = np.full(n, -1, "<i8"), np.full(n, 255, np.uint8)
-        names = list(parts)
-        answers = await asyncio.gather(
-            *(self._shards.hand(name, parts[name][1], who) for name in names)
-        )
-        for number, (name, answer) in enumerate(zip(names, answers, strict=True)):
-            at = parts[name][0]
-            outcome[at] = np.frombuffer(answer.outcomes, np.uint8)
-            reason[at] = np.frombuffer(answer.reasons, np.uint8)
-            offset[at] = np.frombuffer(answer.offsets, "<i8")
-            shard[at] = np.where(offset[at] >= 0, number, 255)
-            reply.shard_names.append(name)
-            reply.epochs.append(answer.epochs[0])
-        reply.outcomes, reply.reasons = outcome.tobytes(), reason.tobytes()
-        reply.offsets, reply.shards = offset.tobytes(), shard.tobytes()
-
     async def _gather(
         self, method: str, request: Any, kind: str, region: str, who: Identity
     ) -> pb.SearchReply:
@@ -258,7 +221,8 @@ class GatewaySurface:
         twins = [twin for answer in answers for twin in answer.twins]
         return pb.SearchReply(
             twins=twins,
-            shown=len(twins),
+            columns=[part for answer in answers for part in answer.columns],
+            shown=sum(answer.shown for answer in answers),
             total=sum(answer.total for answer in answers),
             mode=pb.DEGRADED if missing else pb.NORMAL,
             now=self._clock(),

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
-from serving import faults
+from serving import deadline, faults
 from serving.access import Identity, Verifier
 from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
@@ -49,7 +49,9 @@ class Surface(Protocol):
     async def quarantine(
         self, request: pb.QuarantineRequest, who: Identity
     ) -> pb.QuarantineReply: ...
+    async def redrive(self, request: pb.RedriveRequest, who: Identity) -> pb.RedriveReply: ...
     async def locate(self, request: pb.LocateRequest, who: Identity) -> pb.LocateReply: ...
+    async def routes(self, request: pb.RoutesRequest, who: Identity) -> pb.RoutesReply: ...
     async def status(self, request: pb.StatusRequest, who: Identity) -> pb.StatusReply: ...
     def columns(
         self, request: pb.ColumnsRequest, who: Identity
@@ -64,6 +66,7 @@ class TwinServicer(rpc.TwinServicer):
     async def Ingest(self, requests: Any, context: Any) -> AsyncIterator[pb.IngestReply]:
         try:
             who = self._who(context, "write")
+            deadline.begin(context.time_remaining())
             async for reply in self._surface.ingest(requests, who):
                 yield reply
         except Exception as e:  # noqa: BLE001 - the process boundary: logged, answered
@@ -95,29 +98,42 @@ class TwinServicer(rpc.TwinServicer):
     async def Quarantine(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.quarantine, request, context)
 
+    async def Redrive(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.redrive, request, context, "write")
+
     async def Locate(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.locate, request, context)
+
+    async def Routes(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.routes, request, context)
 
     async def Status(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.status, request, context)
 
     async def _answer(
-        self, method: Callable[[Any, Identity], Awaitable[Any]], request: Any, context: Any
+        self,
+        method: Callable[[Any, Identity], Awaitable[Any]],
+        request: Any,
+        context: Any,
+        scope: str = "read",
     ) -> Any:
         try:
             if request.ByteSize() > REQUEST_BYTES:
                 raise TooLarge(f"a request has at most {REQUEST_BYTES} bytes; ask for less")
-            reply = await method(request, self._who(context, "read"))
+            deadline.begin(context.time_remaining())
+            reply = await method(request, self._who(context, scope))
         except Exception as e:
             await _abort(context, e)
             raise
-        mode = getattr(reply, "mode", pb.Mode.NORMAL)
-        context.set_trailing_metadata((("twin-mode", pb.Mode.Name(mode).lower()),))
+        if getattr(reply, "mode", pb.NORMAL) != pb.NORMAL:  # a tenth of a point read's time
+            context.set_trailing_metadata((("twin-mode", "degraded"),))
         return reply
 
     def _who(self, context: Any, scope: str) -> Identity:
-        metadata = dict(context.invocation_metadata())
-        bearer = str(metadata.get("authorization", ""))
+        bearer = ""
+        for name, value in context.invocation_metadata():
+            if name == "authorization":
+                bearer = str(value)
         who = self._verifier.verify(bearer.removeprefix("Bearer ").strip())
         who.require(scope)
         return who

@@ -1,18 +1,15 @@
-"""History: receipts and the quarantine, read back from a shard's journal. Proof, not memory."""
+"""History: receipts, read back from a shard's journal. Proof, not memory."""
 
 from __future__ import annotations
-
-from typing import Any
-
-import msgspec
 
 from actors.shard import Shard
 from serving.access import Identity
 from serving.wire import twin_pb2 as pb
+from twin import redrive
 from twin.columns import event_ids
 from twin.dedup import UNSEEN
 from twin.errors import BadRequest
-from twin.frames import Frame, column_texts
+from twin.frames import Frame
 from twin.outcomes import Outcome, Reason
 
 MOST = 1000
@@ -35,14 +32,6 @@ def receipts(shard: Shard, request: pb.ReceiptsRequest, who: Identity) -> pb.Rec
         found.append(receipt)
     shard.require_marker()
     return pb.ReceiptsReply(receipts=found)
-
-
-def quarantine(shard: Shard, request: pb.QuarantineRequest, who: Identity) -> pb.QuarantineReply:
-    """Return the newest parked events."""
-    offsets = shard.parked()
-    shown = offsets[: request.limit or 20]
-    parked = [_at(shard, offset, who) for offset in shown]
-    return pb.QuarantineReply(parked=parked, shown=len(parked), total=len(offsets))
 
 
 def _at(shard: Shard, offset: int, who: Identity) -> pb.Receipt:
@@ -81,22 +70,25 @@ def describe(shard: Shard, frame: Frame, i: int) -> pb.Receipt:
         tenant, _, id = shard.name_of(kind, row).partition("/")
         receipt.key = f"{tenant}/{kind}/{shard.rule.region}/{id}"
     else:
-        raw = _raw(frame, i)
-        kind = str(raw[2]).partition(".")[0]
-        tenant = shard.word(int(columns["tenant"][i]))
-        receipt.key = f"{tenant}/{kind}/{shard.rule.region}/{raw[4]}"
-        name = f"{raw[2]}.v{raw[3]}"
+        _parked(receipt, shard, frame, i, reason)
+        name = receipt.type
+    if "redrives" in columns and (before := int(columns["redrives"][i])) >= 0:
+        receipt.redrives = f"{shard.name}/{before}"
     receipt.type = name
     return receipt
 
 
-def _raw(frame: Frame, i: int) -> list[Any]:
-    """Return a parked event as it came."""
-    parked = int((frame.columns["reason"][:i] != Reason.NONE).sum())
-    held = column_texts(frame.columns, "raw")
-    packed = held.content[held.offsets[parked] : held.offsets[parked + 1]].tobytes()
-    row: list[Any] = msgspec.msgpack.decode(packed)
-    return row
+def _parked(receipt: pb.Receipt, shard: Shard, frame: Frame, i: int, reason: Reason) -> None:
+    """Say of a parked event what it is about, what breaks its contract, and what it led to."""
+    row = redrive.parked(frame, i, dict(redrive.parked_in(frame))[i]).row
+    kind = str(row[2]).partition(".")[0]
+    tenant = shard.word(int(frame.columns["tenant"][i]))
+    receipt.key = f"{tenant}/{kind}/{shard.rule.region}/{row[4]}"
+    receipt.type = f"{row[2]}.v{row[3]}"
+    receipt.field, receipt.expected, receipt.got = redrive.flaw(row, reason)
+    known = shard.find(receipt.source, tenant, [receipt.id])
+    if known.entry[0] != UNSEEN and known.offset[0] != receipt.offset:
+        receipt.settled_by = f"{shard.name}/{int(known.offset[0])}"
 
 
 def _offset(name: str) -> int:

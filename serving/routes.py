@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from twin.admission import place
 from twin.contracts import CONTRACTS
-from twin.errors import Unavailable
+from twin.errors import RegionAway, Unavailable
 from twin.kinds import KINDS, SHARD_KINDS
 from twin.texts import Texts
 
 RETRY_AFTER_S = 0.3  # a takeover with a started spare takes about that long
 SHARD_OF = {kind: shard for shard, kinds in SHARD_KINDS.items() for kind in kinds}
 KIND_OF_TYPE = {contract.type: contract.kind for contract in CONTRACTS}
+HOLDERS = {type_: SHARD_OF[kind] for type_, kind in KIND_OF_TYPE.items()} | SHARD_OF
 
 
 class Route(NamedTuple):
@@ -34,6 +35,10 @@ class Route(NamedTuple):
     @property
     def region(self) -> str:
         return self.name.split("/")[1]
+
+    @property
+    def number(self) -> int:
+        return int(self.name.split("/")[2])
 
 
 class Routes:
@@ -62,40 +67,63 @@ class Routes:
     def of_kind(self, kind: str, region: str = "") -> list[Route]:
         """Return the shards that hold `kind`, of one region or of all."""
         prefix = f"{SHARD_OF[kind]}/"
-        return [
+        found = [
             route
             for route in self.all().values()
             if route.name.startswith(prefix) and region in {"", route.region}
         ]
+        return sorted(found, key=lambda route: (route.region, route.number))
+
+    def named(self, name: str) -> Route:
+        """Return one shard's present writer. Raises Unavailable if the shard is not known."""
+        if (route := self.all().get(name)) is None:
+            raise Unavailable(f"{name} is not known yet; ask again", RETRY_AFTER_S)
+        return route
 
     def regions(self) -> list[str]:
         return sorted({route.region for route in self.all().values()})
 
     def owner(self, kind: str, region: str, tenant: str, id: Texts) -> list[Route]:
-        """Return who writes each id of `kind` in `region`. Raises Unavailable if nobody does."""
-        routes = self.of_kind(kind, region)
-        if not routes:
-            raise Unavailable(f"no shard of {region or 'any region'} is known yet", RETRY_AFTER_S)
+        """Return who writes each id of `kind` in `region`. Raises RegionAway if nobody does."""
+        routes = self._written(kind, region)
         return [routes[number] for number in place(tenant, id, len(routes)).tolist()]
 
     def split(
-        self, types: Sequence[str], regions: Sequence[str], here: str, tenant: str, ids: Texts
+        self,
+        types: tuple[NDArray[np.int32], Sequence[str]],
+        regions: tuple[NDArray[np.int32], Sequence[str]],
+        ids: Texts,
+        here: str,
+        tenant: str,
     ) -> dict[str, NDArray[np.int64]]:
-        """Return for each shard which of the events go to it.
+        """Return for each shard which of the events go to it, in the order they came.
 
-        An unknown region or type goes to a shard of this region, which says what is wrong.
+        Types and regions are codes (n,), -1 where absent, and their words. An unknown region or
+        type goes to a shard of this region, which says what is wrong.
         """
-        known = set(self.regions())
-        pairs = [
-            (kind_of(type_), region if region in known else here)
-            for type_, region in zip(types, regions, strict=True)
-        ]
-        parts: dict[str, list[int]] = {}
-        for pair in dict.fromkeys(pairs):
-            at = np.array([i for i, other in enumerate(pairs) if other == pair], np.int64)
-            for i, route in zip(at.tolist(), self.owner(*pair, tenant, ids.take(at)), strict=True):
-                parts.setdefault(route.name, []).append(i)
-        return {name: np.array(at, np.int64) for name, at in parts.items()}
+        kinds, places = list(SHARD_KINDS), sorted({*self.regions(), here})
+        kind_at = {kind: i for i, kind in enumerate(kinds)}
+        place_at = {region: i for i, region in enumerate(places)}
+        kind = [kind_at[SHARD_OF[kind_of(word)]] for word in [*types[1], ""]]
+        region = [place_at.get(word, place_at[here]) for word in [*regions[1], here]]
+        which = np.array(kind)[types[0]] * len(places) + np.array(region)[regions[0]]
+        parts: dict[str, NDArray[np.int64]] = {}
+        for pair in np.unique(which).tolist():
+            at = np.flatnonzero(which == pair)
+            owners = self._written(kinds[pair // len(places)], places[pair % len(places)])
+            if len(owners) == 1:
+                parts[owners[0].name] = at
+                continue
+            numbers = place(tenant, ids.take(at), len(owners))
+            for own in np.unique(numbers).tolist():
+                parts[owners[own].name] = at[numbers == own]
+        return parts
+
+    def _written(self, kind: str, region: str) -> list[Route]:
+        """Return who writes `kind` in `region`, by number. Raises RegionAway if nobody does."""
+        if not (routes := self.of_kind(kind, region)):
+            raise RegionAway(f"no shard of {region or 'any region'} is known yet", RETRY_AFTER_S)
+        return routes
 
 
 def kind_of(type_: str) -> str:

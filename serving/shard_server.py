@@ -15,105 +15,114 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-import numpy as np
+import pyarrow as pa
 
 from actors.shard import Shard
-from serving import encode, grpc_server, history, measures
+from serving import batch, encode, grpc_server, history, measures, quarantine
 from serving.access import Identity, Verifier
 from serving.arrow import encode as arrow_stream
-from serving.cells import fill
-from serving.commits import Waiting, commit, waiting_of
+from serving.cells import point
+from serving.commits import commit, waiting_of
+from serving.deadline import until
+from serving.deliver import Delivery
+from serving.intake import Answer, Intake, Waiting
 from serving.load import Load, Memory
 from serving.pipeline import pipelined
+from serving.quarantine import Quarantine
+from serving.replies import Replies
+from serving.sources import Sources
 from serving.wire import twin_pb2 as pb
-from twin.errors import BadRequest, Fatal, Malformed, Overloaded, TwinError
-from twin.kinds import KINDS, Kind
+from twin import redrive
+from twin.errors import BadRequest, Fatal, Fenced, TooLarge, TwinError
+from twin.kinds import ABSENT, KINDS, Kind
 from twin.query import View, check_field, ordered
-from twin.receipts import Receipt
 
 log = logging.getLogger(__name__)
-QUEUE = 256  # batches that may wait: at 4 MiB each no more than a shard's own size
-TOGETHER = 64  # batches in one commit
+WINDOW = 256  # batches of one stream under way at once
 WITNESS_S = 0.05  # how long a shard may be idle before it notes what was acknowledged
+CURSOR_S = 1.0  # how long a busy shard goes on before it notes what left it
+LEAVE_S = 0.5  # for a writer that was replaced to answer FENCED, before its process ends
 PIECE = 1 << 20  # bytes of a column stream in one message
 LIMIT, MOST = 20, 10_000
-RETRY_AFTER_S = 0.2
 
 
 class ShardSurface:
     """Answers for one shard. All methods run in one event loop."""
 
-    def __init__(self, shard: Shard, clock: Callable[[], int], address: str) -> None:
+    def __init__(
+        self,
+        shard: Shard,
+        clock: Callable[[], int],
+        address: str,
+        end: Callable[[int], Any] = os._exit,
+    ) -> None:
         self.shard = shard
+        self._end_process = end
+        self._leaving = False
         self.address = address
         self.load = Load()
         self._memory = Memory()
         self.recovery_s = 0.0
+        self.restored = ""  # how the journal was brought home, if it was
         self._clock = clock
-        self._queue: asyncio.Queue[Waiting] = asyncio.Queue(QUEUE)
+        self._intake = Intake()
+        self._sources = Sources()
         self._io = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="reader")
         self._kinds = shard.rule.kinds
+        self.delivery: Delivery | None = None
+        self._quarantine = Quarantine(shard)
 
     async def write(self) -> None:
         """Commit what waits, for ever. A failed disk ends the process: recovery reads it again."""
         loop = asyncio.get_running_loop()
-        witnessed = self.shard.next
+        witnessed, told = self.shard.next, time.monotonic()
         while True:
-            try:
-                first = await asyncio.wait_for(self._queue.get(), WITNESS_S)
-            except TimeoutError:
+            if not await self._intake.wait(WITNESS_S):
                 self.load.roll()
-                if witnessed != self.shard.next:
-                    witnessed = self.shard.next
+                if witnessed != self.shard.next or self.shard.cursor_moved:
+                    witnessed, told = self.shard.next, time.monotonic()
                     await self._guard(loop.run_in_executor(self._io, self.shard.bear_witness))
+                else:
+                    await self._guard(loop.run_in_executor(self._io, self.shard.require_marker))
                 continue
-            batch = [first]
-            while len(batch) < TOGETHER and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            if self.shard.cursor_moved and time.monotonic() > told + CURSOR_S:
+                told = time.monotonic()
+                await self._guard(loop.run_in_executor(self._io, self.shard.bear_witness))
+            waiting = self._intake.take()
+            if not waiting:
+                continue
             start = time.perf_counter()
-            work = functools.partial(commit, self.shard, batch)
-            answers = await self._guard(loop.run_in_executor(self._io, work), batch)
-            size = sum(answer.outcome.size for answer in answers or ())
+            work = functools.partial(commit, self.shard, waiting)
+            answers: list[Answer] | None = await self._guard(
+                loop.run_in_executor(self._io, work), waiting
+            )
+            size = sum(len(answer.outcomes) for answer in answers or ())
             self.load.add(size, time.perf_counter() - start)
             self.load.roll()
-            for one, answer in zip(batch, answers or (), strict=False):
+            for one, answer in zip(waiting, answers or (), strict=False):
                 if not one.answer.done():
                     one.answer.set_result(answer)
 
     async def ingest(
         self, requests: AsyncIterator[pb.IngestRequest], who: Identity
     ) -> AsyncIterator[pb.IngestReply]:
-        work = functools.partial(self._answer, who=who)
-        async for reply in pipelined(requests, work, TOGETHER):
-            yield reply
+        replies = Replies(self.shard, self._clock)
+        begin = functools.partial(self._begin, who=who, replies=replies)
+        async for answers in pipelined(requests, begin, WINDOW):
+            for reply in replies.of(answers):
+                yield reply
 
     async def get(self, request: pb.GetRequest, who: Identity) -> pb.GetReply:
         kind = self._kind(request.kind)
-        row = self.shard.row(kind.name, who.tenant, request.id)
-        now = self._clock()
-        reply = pb.GetReply(now=now)
-        twin = reply.twin
-        twin.key = f"{who.tenant}/{kind.name}/{self.shard.rule.region}/{request.id}"
-        twin.id, twin.region = request.id, self.shard.rule.region
-        twin.shard, twin.offset, twin.epoch = self.shard.name, row.offset, self.shard.epoch
-        fill(reply, kind, row, request, self.shard.word)
-        return reply
+        return point(self.shard, kind, request, who.tenant, self._clock)
 
     async def batch_get(self, request: pb.BatchGetRequest, who: Identity) -> pb.SearchReply:
-        view = self._view(request.kind, who)
-        rows = view.rows()
-        names = {name: i for i, name in enumerate(view.ids(rows))}
-        found = [names[id] for id in request.ids if id in names]
-        fields = encode.fields_of(view.kind, request.fields)
-        chosen = rows[np.array(found, np.int64)]
-        twins = encode.twins(view, chosen, fields, shard=self.shard.name, epoch=self.shard.epoch)
-        self.shard.require_marker()
-        return pb.SearchReply(
-            twins=twins, shown=len(twins), total=len(request.ids), now=view.now_us
-        )
+        kind = self._kind(request.kind).name
+        work = functools.partial(batch.chosen, self.shard, kind, who.tenant, self._clock(), request)
+        return work() if batch.brief(request) else await self._read(work)
 
     async def search(self, request: pb.SearchRequest, who: Identity) -> pb.SearchReply:
         view = self._view(request.kind, who)
@@ -138,10 +147,27 @@ class ShardSurface:
         return await self._read(functools.partial(history.receipts, self.shard, request, who))
 
     async def quarantine(self, request: pb.QuarantineRequest, who: Identity) -> pb.QuarantineReply:
-        return await self._read(functools.partial(history.quarantine, self.shard, request, who))
+        return await self._read(functools.partial(self._quarantine.view, request, who))
+
+    async def redrive(self, request: pb.RedriveRequest, who: Identity) -> pb.RedriveReply:
+        chosen = await self._read(functools.partial(self._quarantine.choose, request, who))
+        if not chosen.events:
+            return pb.RedriveReply(left=chosen.left, next=chosen.next)
+        message = redrive.message(chosen.events, who.tenant, who.name)
+        work = functools.partial(self.shard.redrive, message, dry_run=request.dry_run)
+        try:
+            receipt = await asyncio.get_running_loop().run_in_executor(self._io, work)
+        except Fatal as e:
+            self._end(e)
+        return await self._read(
+            functools.partial(quarantine.answer, self.shard, chosen, receipt, request)
+        )
 
     async def locate(self, request: pb.LocateRequest, who: Identity) -> pb.LocateReply:
         raise BadRequest("a shard locates nothing; ask a gateway")
+
+    async def routes(self, request: pb.RoutesRequest, who: Identity) -> pb.RoutesReply:
+        raise BadRequest("a shard knows no other; ask a gateway")
 
     async def status(self, request: pb.StatusRequest, who: Identity) -> pb.StatusReply:
         shard, load = self.shard, self.load
@@ -160,8 +186,9 @@ class ShardSurface:
             outcomes=shard.outcomes(),
             events_per_s=load.events_per_s,
             memory_bytes=self._memory.bytes(),
-            queue=self._queue.qsize(),
-            queue_bound=QUEUE,
+            queue=self._intake.batches,
+            queue_bound=self._intake.bound,
+            queues=self._intake.status(),
             headroom=load.headroom,
             newest_as_of=shard.newest_as_of,
             recovery_s=self.recovery_s,
@@ -169,6 +196,19 @@ class ShardSurface:
             journal_bytes=shard.journal_bytes,
             fsync_p99_ms=shard.fsync_p99_ms,
         )
+        if self.delivery is not None:
+            oldest = shard.outbox_oldest()
+            status.outbox.CopyFrom(
+                pb.OutboxStatus(
+                    waiting=shard.outbox_waiting,
+                    homeless=self.delivery.courier.homeless,
+                    oldest_s=0.0 if oldest == ABSENT else (self._clock() - oldest) / 1e6,
+                    refused=self.delivery.courier.refused,
+                )
+            )
+        if shard.archived is not None:
+            kept = shard.archived()
+            status.archive.CopyFrom(pb.ArchiveStatus(**kept._asdict(), restored=self.restored))
         if request.digests or request.verify:
             if request.verify:
                 live, rebuilt = await self._read(shard.verify)
@@ -203,47 +243,53 @@ class ShardSurface:
                 last=at + PIECE >= len(raw),
             )
 
-    async def _offer(self, request: pb.IngestRequest, who: Identity) -> Receipt:
-        if len(request.msgpack) + len(request.arrow) > grpc_server.INGEST_BYTES:
-            raise Malformed("a batch has at most 16 MiB; split it")
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        waiting = waiting_of(request, who, answer)
+    async def _begin(
+        self, request: pb.IngestRequest, who: Identity, replies: Replies
+    ) -> asyncio.Future[Answer | TwinError]:
+        """Let a batch wait for its commit. A fault of one batch is its answer, not the stream's."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        replies.expect(request)
         try:
-            self._queue.put_nowait(waiting)
-        except asyncio.QueueFull as e:
-            raise Overloaded(f"{self.shard.name} has {QUEUE} batches waiting", RETRY_AFTER_S) from e
-        return await answer
-
-    async def _answer(self, request: pb.IngestRequest, who: Identity) -> pb.IngestReply:
-        shard = self.shard
-        reply = pb.IngestReply(batch=request.batch, shard_names=[shard.name], epochs=[shard.epoch])
-        try:
-            receipt = await self._offer(request, who)
+            if len(request.msgpack) + len(request.arrow) > grpc_server.INGEST_BYTES:
+                raise TooLarge("a batch has at most 16 MiB; split it")
+            waiting = waiting_of(request, who, answer, until())
+            self._sources.require_room(waiting)
+            self._intake.put(waiting, request.urgency)
         except TwinError as e:
-            return faulty(reply, e)
-        reply.outcomes = receipt.outcome.astype(np.uint8).tobytes()
-        reply.reasons = receipt.reason.astype(np.uint8).tobytes()
-        reply.offsets = receipt.offset.astype("<i8").tobytes()
-        reply.shards = np.where(receipt.offset >= 0, 0, 255).astype(np.uint8).tobytes()
-        reply.ingest_time = self._clock()
-        return reply
+            answer.set_result(e)
+        return answer
 
     async def _guard(self, work: Any, batch: list[Waiting] | None = None) -> Any:
         """Await the writer's work; tell every waiting caller when it fails."""
         try:
             return await work
-        except Fatal:
-            log.critical(
-                "%s: the journal failed, this process ends", self.shard.name, exc_info=True
-            )
-            os._exit(1)  # nothing restarts by itself: the supervisor starts a successor
+        except Fatal as e:
+            self._end(e)
         except Exception as e:
-            if not isinstance(e, TwinError):
+            if isinstance(e, Fenced):
+                self._leave()
+            elif not isinstance(e, TwinError):
                 log.critical("%s: a batch failed", self.shard.name, exc_info=True)
             for one in batch or []:
-                if not one.answer.done():
+                if not one.answer.done() and isinstance(e, TwinError):
+                    one.answer.set_result(e)
+                elif not one.answer.done():
                     one.answer.set_exception(e)
         return None
+
+    def _end(self, e: Fatal) -> NoReturn:
+        """End this process: nothing restarts by itself, the supervisor starts a successor."""
+        log.critical("%s: the journal failed, this process ends", self.shard.name, exc_info=e)
+        self._end_process(1)
+        raise e
+
+    def _leave(self) -> None:
+        """End this process, which was replaced, once those who ask have been told so."""
+        if not self._leaving:
+            self._leaving = True
+            said = "%s: epoch %d is over, this process ends"
+            log.critical(said, self.shard.name, self.shard.epoch)
+            asyncio.get_running_loop().call_later(LEAVE_S, self._end_process, 1)
 
     async def _read(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -252,12 +298,13 @@ class ShardSurface:
         rows = view.rows(request.where)
         limit = min(request.limit or LIMIT, MOST)
         chosen = ordered(view, rows, request.order, limit)
-        fields = encode.fields_of(view.kind, request.fields)
-        if (name := request.order.removeprefix("-")) and name not in fields:
-            fields.append(name)
-        twins = encode.twins(view, chosen, fields, shard=self.shard.name, epoch=self.shard.epoch)
-        self.shard.require_marker()
-        return pb.SearchReply(twins=twins, shown=len(twins), total=rows.size, now=view.now_us)
+        fields = list(dict.fromkeys(request.fields))
+        if fields and (name := request.order.removeprefix("-")) and name not in {*fields, "id"}:
+            fields.append(name)  # a gateway puts the rows of all shards in order by it
+        first = {"id": pa.array(view.ids(chosen), pa.string())}
+        reply = batch.answer(self.shard, view, chosen, fields, request.format, first)
+        reply.total = rows.size
+        return reply
 
     def _view(self, kind: str, who: Identity) -> View:
         name = self._kind(kind).name
@@ -271,13 +318,6 @@ class ShardSurface:
         return KINDS[name]
 
 
-def faulty(reply: pb.IngestReply, e: TwinError) -> pb.IngestReply:
-    """Return the reply that says a whole batch was refused."""
-    wait = getattr(e, "retry_after", 0.0)
-    reply.fault.CopyFrom(pb.Fault(code=e.code, message=str(e), retry_after_s=wait))
-    return reply
-
-
 class Served(NamedTuple):
     """A running server. `stop` ends it and waits."""
 
@@ -287,14 +327,19 @@ class Served(NamedTuple):
     stop: Callable[[], None]
 
 
-def serve(shard: Shard, key: Path, clock: Callable[[], int]) -> Served:
-    """Serve a recovered shard on a free loopback port, in a thread of its own."""
+def serve(
+    shard: Shard, key: Path, clock: Callable[[], int], end: Callable[[int], Any] = os._exit
+) -> Served:
+    """Serve a recovered shard on a free loopback port, in a thread of its own.
+
+    `end` ends the process when its disk failed, or a successor has replaced it.
+    """
     loop = asyncio.new_event_loop()
     started: threading.Event = threading.Event()
     held: dict[str, Any] = {}
 
     async def run() -> None:
-        surface = ShardSurface(shard, clock, "")
+        surface = ShardSurface(shard, clock, "", end)
         verifier = Verifier(key, shard.rule.region)
         server, port = await grpc_server.start(surface, verifier, "127.0.0.1:0")
         surface.address = f"127.0.0.1:{port}"
@@ -302,6 +347,8 @@ def serve(shard: Shard, key: Path, clock: Callable[[], int]) -> Served:
         life = lifeline.sockets[0].getsockname()[1]
         held.update(surface=surface, life=life)
         writer = asyncio.ensure_future(surface.write())
+        if "shipment" in shard.rule.kinds:  # what other twins' facts are derived from
+            surface.delivery = Delivery(shard, key.parent)
         held["stopping"] = stopping = asyncio.Event()
         started.set()
         await stopping.wait()
@@ -309,12 +356,20 @@ def serve(shard: Shard, key: Path, clock: Callable[[], int]) -> Served:
         writer.cancel()
         lifeline.close()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
+    def live() -> None:
+        try:
+            loop.run_until_complete(run())
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=live, daemon=True)
     thread.start()
     started.wait(30)
     surface: ShardSurface = held["surface"]
 
     def stop() -> None:
+        if surface.delivery is not None:
+            surface.delivery.stop()
         loop.call_soon_threadsafe(held["stopping"].set)
         thread.join(5)
 

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from serving import faults, grpc_server
+from serving import deadline, faults, grpc_server
 from serving.access import Identity, mint
+from serving.relay import PAUSE_S, Relay, patience, reachable
 from serving.routes import Route, Routes
 from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
-from twin.errors import (
-    BadRequest,
-    Fenced,
-    NotOwner,
-    Recovering,
-    Retryable,
-    TwinError,
-    Unavailable,
-)
+from twin.errors import BadRequest, Fatal, Retryable, TwinError, Unavailable
 
-PATIENCE_S = 8.0  # for a shard that is being taken over; then the caller decides
 ATTEMPT_S = 5.0  # for one answer of one shard
 VERIFY_S = 100.0  # for a shard to rebuild its state from its journal
 SPEAK_S = 600  # how long a token on somebody's behalf is used
@@ -45,53 +38,31 @@ class Shards:
         for channel in self._channels.values():
             await channel.close()
 
-    async def hand(self, name: str, request: pb.IngestRequest, who: Identity) -> pb.IngestReply:
-        """Give a batch to a shard, again to its successor if need be: dedup makes that safe."""
+    def relay(self, name: str, who: Identity) -> Relay:
+        """Return what hands somebody's batches to a shard, and to its successor if need be."""
 
-        async def one(route: Route) -> pb.IngestReply:
-            async def only() -> AsyncIterator[pb.IngestRequest]:
-                yield request
+        def open_(route: Route, requests: Any) -> Any:
+            return self.stub(route).Ingest(requests, metadata=self.speak(who))
 
-            call = self.stub(route).Ingest(only(), metadata=self.speak(who), timeout=PATIENCE_S)
-            async for reply in call:
-                if reply.HasField("fault"):
-                    fault = reply.fault
-                    raise faults.error(fault.code, fault.message, fault.retry_after_s)
-                return reply
-            raise Unavailable(f"{name} closed the stream without an answer", 0.2)
-
-        return await self._patiently(name, one)
+        return Relay(partial(self.routes.named, name), open_)
 
     async def ask(self, route: Route, method: str, request: Any, who: Identity) -> Any:
-        async def one(current: Route) -> Any:
-            call = getattr(self.stub(current), method)
-            reply = await call(request, metadata=self.speak(who), timeout=ATTEMPT_S)
-            return reply
-
-        return await self._patiently(route.name, one)
-
-    async def _patiently(self, name: str, attempt: Callable[[Route], Awaitable[Any]]) -> Any:
         """Ask whoever writes a shard, and its successor while a takeover is under way."""
-        until = time.monotonic() + PATIENCE_S
+        until = patience(deadline.until())
         while True:
-            route = self.routes.all()[name]
-            wait = 0.05
             error: TwinError
-            if route.state == "quarantined":
-                raise BadRequest(f"{name} is quarantined: {route.note}", "JOURNAL_CORRUPT")
-            if not route.address:
-                error = Recovering(f"{name} is recovering; ask again", 0.3)
-            else:
-                try:
-                    return await attempt(route)
-                except grpc.aio.AioRpcError as e:
-                    error = faults.from_grpc(e)
-                except TwinError as e:
-                    error = e
-            again = isinstance(error, Unavailable | Recovering | Fenced | NotOwner)
-            if not again or time.monotonic() + wait > until:
+            try:
+                current = reachable(self.routes.named(route.name))
+                left = max(0.0, until - time.monotonic())
+                call = getattr(self.stub(current), method)
+                return await call(request, metadata=self.speak(who), timeout=min(ATTEMPT_S, left))
+            except grpc.aio.AioRpcError as e:
+                error = faults.from_grpc(e)
+            except TwinError as e:
+                error = e
+            if not faults.moves(error) or time.monotonic() + PAUSE_S > until:
                 raise error
-            await asyncio.sleep(wait)
+            await asyncio.sleep(PAUSE_S)
 
     async def all(
         self, routes: Sequence[Route], method: str, request: Any, who: Identity
@@ -102,11 +73,13 @@ class Shards:
         )
         missing = []
         for route, answer in zip(routes, answers, strict=True):
-            if isinstance(answer, Retryable):
+            if isinstance(answer, Retryable | Fatal):  # it moves, or is quarantined
                 missing.append(route.name)
             elif isinstance(answer, BaseException):
                 raise answer
         if routes and len(missing) == len(routes):
+            if broken := [answer for answer in answers if isinstance(answer, Fatal)]:
+                raise broken[0]
             raise Unavailable(f"none of {', '.join(missing)} answers; ask again", 0.5)
         return [a for a in answers if not isinstance(a, BaseException)], missing
 

@@ -26,21 +26,27 @@ START_S = 30
 
 
 @contextmanager
-def small_twin(folder: Path, now_us: int) -> Iterator[Path]:
-    """Serve an empty shard of shipments below `folder`; yield the data directory."""
+def small_twin(
+    folder: Path, now_us: int, *, journal: Path | None = None, epoch: int = 1
+) -> Iterator[Path]:
+    """Serve a shard of shipments below `folder`; yield the data directory.
+
+    It is empty, or goes on with a `journal` that was begun elsewhere, as its `epoch`.
+    """
     folder.mkdir(parents=True)
     ensure_key(folder / "key")
 
     def clock() -> int:
         return now_us
 
-    journal = FileJournal(OsDisk(), folder / "journal", 1, "test")
+    home = journal or folder / "journal"
+    claimed = FileJournal(OsDisk(), home, epoch, "test")
     rule = Rule(REGION, ("shipment",), 0, 1)
-    checkpoints = Checkpoints(OsDisk(), folder / "journal")
-    shard = Shard(name=NAME, rule=rule, journal=journal, checkpoints=checkpoints, clock=clock)
+    checkpoints = Checkpoints(OsDisk(), home)
+    shard = Shard(name=NAME, rule=rule, journal=claimed, checkpoints=checkpoints, clock=clock)
     shard.recover()
     served = serve(shard, folder / "key", clock)
-    route = {"epoch": 1, "address": served.address, "pid": 0, "state": "serving", "note": ""}
+    route = {"epoch": epoch, "address": served.address, "pid": 0, "state": "serving", "note": ""}
     (folder / "routes.json").write_text(json.dumps({"shards": {NAME: route}}))
     stop = _gateway(folder, clock)
     try:
@@ -48,7 +54,7 @@ def small_twin(folder: Path, now_us: int) -> Iterator[Path]:
     finally:
         stop()
         served.stop()
-        journal.close()
+        claimed.close()
 
 
 def _gateway(folder: Path, clock: Callable[[], int]) -> Callable[[], None]:

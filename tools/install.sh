@@ -51,6 +51,6 @@ if ! sound; then
   exit 1
 fi
 # Compiled once here: else eight shards of the first start compile the same loops side by side.
-.venv/bin/python -c 'from twin import kernels; kernels.warm()'
+.venv/bin/python -c 'from twin.warm import warm; warm()'
 echo "$want" >"$stamp"
 echo "installed in $((SECONDS - began)) s"

@@ -17,8 +17,9 @@ from twin.contracts import CONTRACTS, DAY_US
 from twin.dedup import Known, Seen
 from twin.events import NOTHING, Offered
 from twin.judge import Sheet, contents, judged, repeat, sheet
-from twin.kernels import room, well_formed
+from twin.kernels import well_formed
 from twin.outcomes import Outcome, Reason
+from twin.slots import room
 from twin.texts import Texts, hashes, join, texts
 
 Column = NDArray[Any]

@@ -46,7 +46,12 @@ def coded_column(column: pa.Array) -> tuple[NDArray[np.int32], list[str]]:
     """Return texts as codes (n,) and their words; -1 where null or ""."""
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
-    words = column.dictionary.cast(pa.string()).fill_null("").to_pylist()
+    held = column.dictionary
+    if held.type != pa.string():
+        held = held.cast(pa.string())
+    words = held.to_pylist()
+    if held.null_count:
+        words = [word or "" for word in words]
     codes = _codes(column)
     if "" in words:
         codes = np.where(np.array([*words, "?"])[codes] == "", -1, codes).astype(np.int32)

@@ -7,16 +7,18 @@ What an older program's checkpoint lacks is absent: no event before it can have 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twin import frames
+from twin import frames, outbox
 from twin.admission import Rule
 from twin.errors import JournalCorrupt
 from twin.frames import Frame, column_texts, text_columns
 from twin.level import Entry, Level
+from twin.newer import OWN, require_contracts
 from twin.transition import Snapshot, State
 
 Column = NDArray[Any]
@@ -26,7 +28,7 @@ def capture(state: State) -> tuple[Snapshot, dict[str, Column]]:
     """Take what a checkpoint needs of a live state, cheaply; `write` may run elsewhere."""
     extra = {f"seen.{name}": column for name, column in state.seen.dump().items()}
     extra["outcomes"] = state.outcomes.copy()
-    extra |= state.withdrawn.dump()
+    extra |= state.withdrawn.dump() | state.revisions.dump() | state.outbox.dump()
     extra["words"] = np.array([len(state.lexicon)])
     extra["newest"] = np.array([state.newest])
     for kind, held in state.kinds.items():
@@ -50,18 +52,19 @@ def write(snapshot: Snapshot, extra: dict[str, Column], epoch: int) -> bytes:
             snapshot.ingest_time,
             words,
             {},
-            [],
+            OWN,
             columns,
         )
     )
 
 
 def restore(raw: bytes, rule: Rule) -> State:
-    """Return the state that `raw` holds. Raises JournalCorrupt if a byte is wrong."""
+    """Return the state that `raw` holds. Raises JournalCorrupt for a wrong byte, JournalNewer."""
     found = frames.read(memoryview(raw), 0)
     if found is None:
         raise JournalCorrupt("the checkpoint fails its checksum; an older one is used")
     frame = found.frame
+    require_contracts(frame)
     state = State(rule)
     state.lexicon.extend(frame.words)
     for kind, held in state.kinds.items():
@@ -76,8 +79,22 @@ def restore(raw: bytes, rule: Rule) -> State:
     state.outcomes[:] = frame.columns["outcomes"]
     state.withdrawn.load(frame.columns)
     state.next, state.now = frame.first, frame.ingest_time
+    _load_derived(state, frame.columns)
     state.newest = int(frame.columns["newest"][0])
     return state
+
+
+def _load_derived(state: State, columns: Mapping[str, Column]) -> None:
+    """Take in what has to do with derived events; an older program's checkpoint lacks it."""
+    if "revisions.cause" in columns:
+        state.revisions.load(columns)
+    if "shipment" not in state.kinds:
+        return
+    table = state.kinds["shipment"].table
+    if outbox.CURSOR in columns:
+        state.outbox.load(columns, table.size)
+    else:
+        state.outbox.begin(table, state.now)
 
 
 def _levels(kind: str, levels: dict[int, Level]) -> dict[str, Column]:

@@ -12,11 +12,14 @@ row's. Which slot a row has is a column of a block too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from twin.kernels import places
+from twin.slots import number_rows, room
 
 Column = NDArray[Any]
 BITS = 12
@@ -46,7 +49,13 @@ class Pages(NamedTuple):
     def take(self, name: str, rows: Column) -> Column:
         if self.slots is not None:
             rows = self.slots.take(SLOT, rows)
-        return self.arenas[name].reshape(-1)[_at(self.pages, rows)]
+        return self.arenas[name].reshape(-1).take(_at(self.pages, rows))
+
+    def places(self, rows: Column) -> NDArray[np.int64]:
+        """Return where `rows` lie in the flat arenas."""
+        if self.slots is not None:
+            rows = self.slots.take(SLOT, rows)
+        return _at(self.pages, rows)
 
     def _flat(self, arena: Column) -> Column:
         first = self.pages[0] if self.pages.size else 0
@@ -62,16 +71,33 @@ class TableSnapshot(NamedTuple):
     blocks: Mapping[str, Pages]
     of: Mapping[str, str]  # column -> its block
     blanks: Mapping[str, np.generic]
+    aliases: Mapping[str, str]  # name -> the column that it is another name of
 
     def column(self, name: str) -> Column:
         """Return one column (size,), read-only."""
+        name = self.aliases.get(name, name)
         whole = self.blocks[self.of[name]].column(name, self.size)
         whole.flags.writeable = False
         return whole
 
     def take(self, name: str, rows: Column) -> Column:
         """Return the values of some rows of one column."""
+        name = self.aliases.get(name, name)
         return self.blocks[self.of[name]].take(name, rows)
+
+    def blank(self, name: str) -> bool:
+        """Say whether nothing was ever written into the block of a column."""
+        return not self.blocks[self.of[self.aliases.get(name, name)]].pages.any()
+
+    def reader(self, name: str, rows: Column) -> Callable[[str], Column]:
+        """Return what reads `rows` of a column: this one, or another of the same block."""
+        block = self.blocks[self.of[self.aliases.get(name, name)]]
+        at, arenas, aliases = block.places(rows), block.arenas, self.aliases
+
+        def read(column: str) -> Column:
+            return arenas[aliases.get(column, column)].reshape(-1).take(at)
+
+        return read
 
     def dump(self) -> dict[str, Column]:
         """Return every column: whole, or of a sparse block's rows, which `BLOCK.rows` names."""
@@ -115,19 +141,18 @@ class _Block:
 
     def own(self, rows: Column) -> NDArray[np.int64]:
         """Return where `rows` lie in the flat arenas, their chunks free to be written."""
-        if self.frozen.any():
-            chunk = rows >> BITS
-            held = chunk[self.frozen[chunk]]
-            if held.size:
-                held = np.unique(held)
-                self._room(held.size)
-                held = held[self.frozen[held]]  # those that moved are free to be written
-                places = np.arange(self._used, self._used + held.size)
-                self._used += held.size
-                for arena in self.arenas.values():
-                    arena[places] = arena[self.pages[held]]
-                self.pages[held] = places
-                self.frozen[held] = False
+        where, met = np.empty(rows.size, np.int64), np.zeros(self.frozen.size, np.bool_)
+        if not places(BITS, self.pages, self.frozen, rows, where, met):
+            return where
+        held = np.flatnonzero(met)
+        self._room(held.size)
+        held = held[self.frozen[held]]  # those that moved are free to be written
+        free = np.arange(self._used, self._used + held.size)
+        self._used += held.size
+        for arena in self.arenas.values():
+            arena[free] = arena[self.pages[held]]
+        self.pages[held] = free
+        self.frozen[held] = False
         return _at(self.pages, rows)
 
     def snapshot(self) -> Pages:
@@ -182,7 +207,10 @@ class _Sparse:
         slot = self._slot(rows)
         new = slot == 0
         if new.any():
-            fresh, which = np.unique(rows[new], return_inverse=True)
+            which = np.empty(int(new.sum()), np.int32)
+            some = rows[new]
+            fresh = np.empty(number_rows(room(some.size), some, which), np.int64)
+            fresh[which] = some
             slots = np.arange(self._used, self._used + fresh.size)
             self._used += fresh.size
             if self._used > self._rows.size:  # what snapshots hold is never written again
@@ -211,7 +239,7 @@ class Table:
     """Columns with one writer. A row never written is blank.
 
     `blocks`: column -> the name of its block; one block for all if it is not given. `sparse`:
-    the blocks in which few rows ever get a value.
+    the blocks in which few rows ever get a value. `aliases`: other names by which columns are read.
     """
 
     def __init__(
@@ -219,8 +247,10 @@ class Table:
         blanks: Mapping[str, np.generic],
         blocks: Mapping[str, str] | None = None,
         sparse: Collection[str] = (),
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.blanks = dict(blanks)
+        self.aliases = dict(aliases or {})
         self.size = 0
         self._names = dict(blocks or dict.fromkeys(blanks, ""))
         members: dict[str, dict[str, np.generic]] = {}
@@ -241,6 +271,7 @@ class Table:
 
     def take(self, name: str, rows: Column) -> Column:
         """Return the values of `rows` in one column."""
+        name = self.aliases.get(name, name)
         block = self._of[name]
         return block.arenas[name].reshape(-1)[block.at(rows)]
 
@@ -252,6 +283,7 @@ class Table:
 
     def cell(self, name: str, row: int) -> Any:
         """Return one value as a Python number."""
+        name = self.aliases.get(name, name)
         block = self._of[name]
         return block.arenas[name][block.cell(row)].item()
 
@@ -288,7 +320,7 @@ class Table:
 
     def snapshot(self) -> TableSnapshot:
         pages = {name: block.snapshot() for name, block in self._blocks.items()}
-        return TableSnapshot(self.size, pages, self._names, self.blanks)
+        return TableSnapshot(self.size, pages, self._names, self.blanks, self.aliases)
 
     def load(self, columns: Mapping[str, Column], size: int) -> None:
         """Fill an empty table of `size` rows from a dump; what is missing there stays blank.
@@ -313,7 +345,9 @@ class Table:
 
 
 def _at(pages: NDArray[np.int64], rows: Column) -> NDArray[np.int64]:
-    where: NDArray[np.int64] = (pages[rows >> BITS] << BITS) + (rows & (CHUNK - 1))
+    where: NDArray[np.int64] = pages.take(rows >> BITS)
+    where <<= BITS
+    where += rows & (CHUNK - 1)
     return where
 
 

@@ -17,6 +17,7 @@ from twin.contracts import CONTRACTS, COUNTED, EVENT_TIME, MOVED
 from twin.derived import IS_DERIVED
 from twin.events import NOTHING, PAYLOAD, Offered
 from twin.frames import Frame, column_texts, text_columns
+from twin.kernels import spread
 from twin.keys import qualified
 from twin.kinds import BLANKS, KINDS, Dtype, Group, Kind, Merge
 from twin.lexicon import Draft
@@ -72,27 +73,29 @@ class Part(NamedTuple):
 def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> Part:
     offered = message.offered
     n = at.size
-    stands = one.reason[at] == Reason.NONE
-    source = _coded(offered.source.codes[at], offered.source.words, draft)
+    reason = one.reason.take(at)
+    stands = reason == Reason.NONE
+    sure = offered.confidence.take(at)
+    sure[~stands] = np.nan
     columns: dict[str, Column] = {
-        "hash": one.hash[at],
-        "content": one.content[at],
-        "contract": one.contract[at],
-        "time": offered.time[at],
-        "source": source,
+        "hash": one.hash.take(at, axis=0),
+        "content": one.content.take(at),
+        "contract": one.contract.take(at),
+        "time": offered.time.take(at),
+        "source": _coded(offered.source.codes.take(at), offered.source.words, draft),
         "writer": np.full(n, draft.code(message.writer) if n else -1, np.int32),
         "tenant": np.full(n, draft.code(message.tenant) if n else -1, np.int32),
-        "confidence": np.where(stands, offered.confidence[at], np.nan).astype(np.float32),
-        "reason": one.reason[at],
-        "does": offered.does[at],
-        "target": one.target[at],
+        "confidence": sure.astype(np.float32),
+        "reason": reason,
+        "does": offered.does.take(at),
+        "target": one.target.take(at, axis=0),
         "redrives": np.full(n, -1) if message.redrives is None else message.redrives[at],
     }
     payload: dict[str, Column] = {}
     for name, column in offered.numbers.items():
-        payload[name] = column.values[at]
+        payload[name] = column.values.take(at)
     for name, words in sorted(offered.words.items()):  # so that codes follow no set's order
-        codes = np.where(stands, words.codes[at], -1)
+        codes = np.where(stands, words.codes.take(at), -1)
         payload[name] = _coded(codes, words.words, draft)
     raw = offered.raws(at[~stands])
     subject = qualified(message.tenant, offered.subject, at)
@@ -101,11 +104,11 @@ def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> P
 
 def _coded(codes: Column, words: Sequence[str], draft: Draft) -> NDArray[np.int32]:
     """Return codes of the lexicon for codes of a batch, new ones only for words in use."""
-    used = np.unique(codes)
+    used = np.flatnonzero(np.bincount(codes + 1, minlength=1)[1:])
     table = np.full(len(words) + 1, -1, np.int32)
-    for code in used[used >= 0].tolist():
+    for code in used.tolist():
         table[code] = draft.code(words[code])
-    return table[codes]
+    return table.take(codes, mode="wrap")  # -1 is the last one
 
 
 def gather(parts: Sequence[Part]) -> dict[str, Column]:
@@ -145,10 +148,12 @@ def _blank(name: str, n: int) -> Column:
 
 def payload_column(frame: Frame, name: str) -> Column:
     """Return a payload column of a frame (count,), blank where an event does not carry it."""
-    whole = _blank(name, frame.size)
     held = frame.columns.get(f"data.{name}")
-    if held is not None:
-        whole[_carries(frame.columns["contract"], frame.columns["reason"], name)] = held
+    if held is None:
+        return _blank(name, frame.size)
+    blank = BLANKS[PAYLOAD[name]]
+    whole = np.empty(frame.size, blank.dtype)
+    spread(_MAY[name], frame.columns["contract"], frame.columns["reason"], held, blank, whole)
     return whole
 
 
@@ -219,23 +224,30 @@ class Told:
         if group.merge is Merge.LEVEL:
             blanks = dict.fromkeys((COUNTED, MOVED), BLANKS[Dtype.INTEGER])
         else:
-            blanks = {field.name: field.blank for field in group.fields}
+            blanks = {field.name: field.blank for field in group.fields if not field.is_as_of}
+        setters = self.frame.columns["contract"].take(at)
+        numbers = np.flatnonzero(np.bincount(setters)).tolist()
         values = {name: np.full(at.size, blank) for name, blank in blanks.items()}
-        setters = self.frame.columns["contract"][at]
-        for number in np.flatnonzero(np.bincount(setters)).tolist():
-            here = np.flatnonzero(setters == number)
+        for number in numbers:
+            here = slice(None) if len(numbers) == 1 else np.flatnonzero(setters == number)
             self._fill(values, CONTRACTS[number].sets[group.name], at[here], here)
         return values
 
     def _fill(
-        self, values: dict[str, Column], sets: Mapping[str, Source], at: Column, here: Column
+        self,
+        values: dict[str, Column],
+        sets: Mapping[str, Source],
+        at: Column,
+        here: Column | slice,
     ) -> None:
         """Put what the events at `at`, all of one contract, say about a group into place `here`."""
         for field, source in sets.items():
+            if field not in values:
+                continue  # it is the as_of of its group
             if source == EVENT_TIME:
-                values[field][here] = self.frame.columns["time"][at]
+                values[field][here] = self.frame.columns["time"].take(at)
             elif isinstance(source, str):
-                values[field][here] = self._payload(source)[at]
+                values[field][here] = self._payload(source).take(at)
             elif isinstance(source, Carry):  # of an older version: lifted here, and nowhere else
                 values[field][here] = converted(self._payload(source.field)[at], source)
             else:

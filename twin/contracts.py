@@ -31,6 +31,11 @@ _LAT = Promise("lat", Dtype.NUMBER, "deg", True, -90.0, 90.0, "WGS 84 latitude")
 _LON = Promise("lon", Dtype.NUMBER, "deg", True, -180.0, 180.0, "WGS 84 longitude")
 _TEMP = Promise("temp_c", Dtype.NUMBER, "degC", True, -90.0, 90.0, "of the goods, or next to them")
 _ITEM = (text("site", meaning="id of a site"), text("product"))
+_CAUSE = (  # of what the twin derives itself: nobody else may say it (twin.derived)
+    Promise("cause", Dtype.INTEGER, "", True, 0, meaning="hash of whose fact it is, and for whom"),
+    Promise("revision", Dtype.INTEGER, "", True, 0, meaning="of a cause the greatest one counts"),
+    Promise("cause_offset", Dtype.INTEGER, "", False, 0, meaning="of the fact, in its journal"),
+)
 _CUSTOMS = {
     "held": "customs keep the goods, or have asked for something",
     "cleared": "the goods may enter",
@@ -327,6 +332,34 @@ _TABLE: tuple[Contract, ...] = (
         ),
         {"item": same("site", "product"), "reservation": same("reserved")},
         "Packs of a product at a site were set aside, or given free, at the time of the event.",
+    ),
+    Contract(
+        "stock.delivered",
+        1,
+        "stock",
+        "twin",
+        (
+            *_ITEM,
+            Promise("packs", Dtype.INTEGER, "pack", False, 0, meaning="absent: withdrawn"),
+            *_CAUSE,
+        ),
+        {"item": same("site", "product"), "level": {MOVED: "packs"}},
+        "Derived: a shipment brought packs of a product to a site at the time of the event.",
+    ),
+    Contract(
+        "supplier.delivered",
+        1,
+        "supplier",
+        "twin",
+        (
+            Promise(
+                "delivered_shipments", Dtype.INTEGER, "shipment", False, 0, 1, "absent: withdrawn"
+            ),
+            Promise("late_shipments", Dtype.INTEGER, "shipment", False, 0, 1, "after its promise"),
+            *_CAUSE,
+        ),
+        {"deliveries": same("delivered_shipments", "late_shipments")},
+        "Derived: a shipment of a supplier was delivered at the time of the event.",
     ),
 )
 # From each version of a type to the next. Never edit one: what it did to old events would change.

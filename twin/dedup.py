@@ -1,7 +1,8 @@
 """Dedup: every (source, id) ever journaled, by its 128-bit hash. Exact, and without horizon.
 
 An open-addressed table over columns that only grow: 34 bytes an id, and 6 to 11 of slots.
-A parked event that is offered again with new content is replaced: its entry is rewritten.
+Entries are in the order of offsets. A parked event that is offered again with new content gets a
+new one: the old one stays, marked, and is not found any more.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kernels import EMPTY, enter_ids, find_ids, place_ids
+from twin.slots import EMPTY, enter_ids, find_ids, place_live
 
 Column = NDArray[Any]
 UNSEEN = -1
+REPLACED = -1  # an outcome of none: new content has taken the place of what was parked
 
 
 class Known(NamedTuple):
@@ -52,24 +54,49 @@ class Seen:
     def add(
         self, hash_: Column, content: Column, offset: Column, outcome: Column, reason: Column
     ) -> None:
-        """Remember events; one that is known already (it was parked) is rewritten."""
-        self._reserve(self.size + hash_.shape[0])
-        entry = np.empty(hash_.shape[0], np.int32)
+        """Remember events, in the order of their offsets; one of a known offset is rewritten."""
+        self.reserve(self.size + hash_.shape[0])
+        high, low, *known = self._columns.values()
+        given = (content, offset, outcome, reason)
+        self.size = enter_ids(
+            self._slots, high, low, tuple(known), hash_, given, self.size, REPLACED
+        )
+
+    def judge(self, first: int, outcome: NDArray[np.int8]) -> None:
+        """Say anew what became of the events from offset `first` on, those at the end."""
+        start = int(np.searchsorted(self.places()[0], first))
+        held = self._columns["outcome"][start : self.size]
+        held[held != REPLACED] = outcome[held != REPLACED]
+
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Return the offsets of all events, in order, and half of the hash of each."""
+        return self._columns["offset"][: self.size], self._columns["high"][: self.size]
+
+    def ties(self, offset: Column) -> NDArray[np.uint64]:
+        """Return half of the hash of the event at each offset; 0 of a negative one."""
+        offsets, high = self.places()
+        if not offsets.size:
+            return np.zeros(offset.size, np.uint64)
+        found = high[np.minimum(np.searchsorted(offsets, offset), self.size - 1)]
+        return np.where(offset >= 0, found, np.uint64(0))
+
+    def offsets(self, outcome: int) -> Column:
+        """Return where everything of one outcome was journaled."""
         columns = self._columns
-        high, low = columns["high"], columns["low"]
-        self.size = enter_ids(self._slots, high, low, hash_, self.size, entry)
-        values = {"content": content, "offset": offset, "outcome": outcome, "reason": reason}
-        for name, value in values.items():
-            columns[name][entry] = value  # in order: the last one stands, as when replayed
+        offsets: Column = columns["offset"][: self.size][columns["outcome"][: self.size] == outcome]
+        return offsets
 
     def dump(self) -> dict[str, Column]:
-        return {name: column[: self.size].copy() for name, column in self._columns.items()}
+        """Return all that is remembered, in the order of offsets."""
+        live = self._columns["outcome"][: self.size] != REPLACED
+        return {name: column[: self.size][live] for name, column in self._columns.items()}
 
     def load(self, columns: Mapping[str, Column]) -> None:
         size = columns["high"].size
-        self._reserve(size)
+        self.reserve(size)
+        order = np.argsort(columns["offset"], kind="stable")
         for name, column in self._columns.items():
-            column[:size] = columns[name]
+            column[:size] = columns[name][order]
         self.size = size
         self._rehash(size)
 
@@ -77,7 +104,8 @@ class Seen:
         """Return the memory taken: what is not filled yet takes none."""
         return self._slots.nbytes + sum(c[: self.size].nbytes for c in self._columns.values())
 
-    def _reserve(self, size: int) -> None:
+    def reserve(self, size: int) -> None:
+        """Have room for `size` ids."""
         room = self._columns["high"].size
         if size > room:
             for name, column in self._columns.items():
@@ -90,4 +118,6 @@ class Seen:
     def _rehash(self, size: int) -> None:
         slots = 1 << int(np.ceil(np.log2(max(size, 1024) / 0.6)))
         self._slots = np.full(slots, EMPTY)
-        place_ids(self._slots, self._columns["high"], 0, self.size)
+        place_live(
+            self._slots, self._columns["high"], self._columns["outcome"], self.size, REPLACED
+        )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from twin.dedup import Seen
 from twin.kinds import ABSENT, KINDS, Dtype, Field, Group
-from twin.merge import HEAD
+from twin.merge import HEAD, provenance
 from twin.transition import Snapshot
 
 SIZE = 16  # bytes
@@ -34,7 +34,7 @@ def digests(snapshot: Snapshot, seen: Seen) -> Digests:
     extra = blake2b(digest_size=SIZE)
     for name in sorted(snapshot.tables):
         order = _by_key(snapshot, name)
-        for column in _truth(snapshot, name, order):
+        for column in _truth(snapshot, seen, name, order):
             truth.update(column)
         for column in _replay(snapshot, name, order):
             extra.update(column)
@@ -51,7 +51,7 @@ def _by_key(snapshot: Snapshot, kind: str) -> Column:
     return np.argsort(names, kind="stable")
 
 
-def _truth(snapshot: Snapshot, kind: str, order: Column) -> list[bytes]:
+def _truth(snapshot: Snapshot, seen: Seen, kind: str, order: Column) -> list[bytes]:
     table, lexicon = snapshot.tables[kind], snapshot.lexicon
     names = snapshot.names[kind].list()
     pieces = ["\n".join(names[row] for row in order.tolist()).encode()]
@@ -63,8 +63,11 @@ def _truth(snapshot: Snapshot, kind: str, order: Column) -> list[bytes]:
             if field.dtype is Dtype.TEXT:
                 column = lexicon.hashes(column)
             pieces += [f"\n{field.name}\n".encode(), _canonical(column)]
-        for name in ("as_of", "tie", "confidence"):
-            pieces.append(_canonical(table.column(f"{group.name}.{name}")[order]))
+        tie = table.column(f"{group.name}.tie") if "tie" in provenance(group) else None
+        if tie is None:
+            tie = seen.ties(table.column(f"{group.name}.offset"))
+        told = {name: table.column(f"{group.name}.{name}") for name in ("as_of", "confidence")}
+        pieces += [_canonical(one[order]) for one in (told["as_of"], tie, told["confidence"])]
         source = table.column(f"{group.name}.source")[order]
         pieces += [_canonical(lexicon.hashes(source)), f"\n{group.name}\n".encode()]
     return pieces

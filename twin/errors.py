@@ -3,23 +3,30 @@
 TwinError
 ├── Refused               fix the request; sending it again cannot help
 │   ├── Malformed           MALFORMED: the message is no batch of events
+│   │   └── ArrowInvalid      ARROW_INVALID: bytes that are no Arrow stream, or a crafted one
 │   ├── TooLarge            MESSAGE_TOO_LARGE: over the limit of its method
+│   ├── TooMany             TOO_LARGE: more events or values than one message may hold
 │   ├── UnknownKey          ENTITY_NOT_FOUND: no twin has this key
 │   ├── AmbiguousKey        ENTITY_AMBIGUOUS: a bare id names twins of two regions
 │   ├── UnknownField        FIELD_UNKNOWN: the kind has no such field
+│   ├── EpochStale          EPOCH_STALE: a newer supervisor took over; who asked starts nothing
 │   ├── BadRequest          any other code word; the message says what and where
 │   └── Denied              TOKEN_* and SCOPE_MISSING: who asks, or what for
 ├── Retryable             send the same request again, after `retry_after` seconds
 │   ├── Overloaded          OVERLOADED: the queue is full
 │   ├── Recovering          SHARD_RECOVERING: the shard is replaying its journal
-│   ├── Unavailable         REGION_UNAVAILABLE, SHARD_UNAVAILABLE: nobody answers there now
+│   ├── Unavailable         SHARD_UNAVAILABLE: nobody answers there now
+│   │   └── RegionAway        REGION_UNAVAILABLE: no node of this region is there now
 │   ├── Fenced              FENCED: a newer epoch has its marker; outcome unknown, ask again
 │   ├── NotOwner            NOT_OWNER: another shard or region writes this key; locate it again
 │   ├── Stale               TOO_OLD: no value is as fresh as the request demands
-│   └── DiskFull            DISK_FULL: the journal cannot grow; reads go on
+│   ├── DiskFull            DISK_FULL: the journal cannot grow; reads go on
+│   ├── StorageAway         STORAGE_UNAVAILABLE: the archive does not answer
+│   └── Compacted           COMPACTED: the disk no longer holds this offset, nor the archive
 └── Fatal                 stop this process; a supervisor or a human decides
     ├── JournalFailed       JOURNAL_FAILED: a write or a sync failed; recovery re-reads the disk
-    └── JournalCorrupt      JOURNAL_CORRUPT: a checksum failed, or a file is too short
+    ├── JournalCorrupt      JOURNAL_CORRUPT: a checksum failed, or a file is too short
+    └── JournalNewer        JOURNAL_NEWER: a newer program wrote it; this one cannot read it
 
 `code` is the word that gRPC, HTTP and the command line show. One bad event is no error:
 its receipt says why it was parked or rejected.
@@ -42,8 +49,16 @@ class Malformed(Refused):
     code = "MALFORMED"
 
 
+class ArrowInvalid(Malformed):
+    code = "ARROW_INVALID"
+
+
 class TooLarge(Refused):
     code = "MESSAGE_TOO_LARGE"
+
+
+class TooMany(Refused):
+    code = "TOO_LARGE"
 
 
 class UnknownKey(Refused):
@@ -56,6 +71,10 @@ class AmbiguousKey(Refused):
 
 class UnknownField(Refused):
     code = "FIELD_UNKNOWN"
+
+
+class EpochStale(Refused):
+    code = "EPOCH_STALE"
 
 
 class BadRequest(Refused):
@@ -112,6 +131,18 @@ class DiskFull(Retryable):
     code = "DISK_FULL"
 
 
+class RegionAway(Unavailable):
+    code = "REGION_UNAVAILABLE"
+
+
+class StorageAway(Retryable):
+    code = "STORAGE_UNAVAILABLE"
+
+
+class Compacted(Retryable):
+    code = "COMPACTED"
+
+
 class Fatal(TwinError): ...
 
 
@@ -121,3 +152,7 @@ class JournalFailed(Fatal):
 
 class JournalCorrupt(Fatal):
     code = "JOURNAL_CORRUPT"
+
+
+class JournalNewer(Fatal):
+    code = "JOURNAL_NEWER"

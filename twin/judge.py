@@ -60,6 +60,16 @@ class Sheet(NamedTuple):
     sound: NDArray[np.bool_]  # (rows, n), of the type its field has
 
 
+class Events(NamedTuple):
+    """What n events are held against their contracts by, besides what they say."""
+
+    contract: NDArray[np.int16]
+    does: NDArray[np.int8]
+    time: I64
+    confidence: NDArray[np.float64]
+    strange: NDArray[np.bool_]
+
+
 def _rules() -> Rules:
     promises = [promise for contract in CONTRACTS for promise in contract.payload]
     start = np.cumsum([0, *(len(contract.payload) for contract in CONTRACTS)])
@@ -137,25 +147,9 @@ def judged(offered: Offered, contract: Column, said: Sheet, latest: int) -> NDAr
     row_of[said.word[known].astype(np.int8), said.name[known]] = np.flatnonzero(known)
     odd, strange_words = _strange_words(offered, contract)
     reason = np.empty(offered.size, np.int8)
-    hold(
-        contract,
-        offered.does,
-        offered.time,
-        offered.confidence,
-        offered.strange,
-        latest,
-        said.name,
-        row_of,
-        said.bits.view(np.int64),
-        said.bits.view(np.float64),
-        said.present,
-        said.either,
-        said.sound,
-        odd,
-        strange_words,
-        *RULES,
-        reason,
-    )
+    events = Events(contract, offered.does, offered.time, offered.confidence, offered.strange)
+    numbers = said.bits.view(np.int64), said.bits.view(np.float64)
+    hold(events, latest, said, row_of, numbers, odd, strange_words, RULES, reason)
     return reason
 
 
@@ -200,31 +194,20 @@ def fold(state: U64, head: U64, does: Any, about: U64, label: U64, bits: U64, pr
 
 @jit
 def hold(
-    contract: Any,
-    does: Any,
-    time: I64,
-    confidence: Any,
-    strange: Any,
+    events: Events,
     latest: int,
-    name: I32,
+    said: Sheet,
     row_of: Any,
-    whole: Any,
-    fraction: Any,
-    present: Any,
-    either: Any,
-    sound: Any,
+    numbers: tuple[Any, Any],
     odd: I32,
     strange_words: Any,
-    p_start: I32,
-    p_name: I32,
-    p_required: Any,
-    p_form: Any,
-    p_least: Any,
-    p_most: Any,
-    belongs: Any,
+    rules: Rules,
     reason: Any,
 ) -> None:
     """Hold each event against its contract: of several reasons the last one counts."""
+    contract, does, time, confidence, strange = events
+    whole, fraction = numbers
+    name, present, either, sound = said.name, said.present, said.either, said.sound
     for i in range(contract.size):
         c = contract[i]
         if c < 0:
@@ -232,29 +215,31 @@ def hold(
             continue
         why = _UNKNOWN if strange[i] else _NONE
         for k in range(name.size):
-            if present[k, i] and (name[k] < 0 or not belongs[c, name[k]]):
+            if present[k, i] and (name[k] < 0 or not rules.belongs[c, name[k]]):
                 why = _UNKNOWN
-        for p in range(p_start[c], p_start[c + 1]):
-            number, text = row_of[0, p_name[p]], row_of[1, p_name[p]]
+        for p in range(rules.start[c], rules.start[c + 1]):
+            number, text = row_of[0, rules.name[p]], row_of[1, rules.name[p]]
             row = number if number >= 0 else text
             there = row >= 0 and either[row, i]
-            if p_required[p] and not there:
+            if rules.required[p] and not there:
                 why = _MISSING
             if odd[p] >= 0 and strange_words[odd[p], i]:
                 why = _OUTSIDE
             if number < 0 or not there:
                 continue
-            if p_form[p] == _FRACTION:
+            if rules.form[p] == _FRACTION:
                 value = fraction[number, i]
-                if not (p_least[p] <= value <= p_most[p]):
+                if not (rules.least[p] <= value <= rules.most[p]):
                     why = _OUTSIDE
                 if not np.isfinite(value):
                     why = _INFINITE
-            elif p_form[p] != _TEXT and not (p_least[p] <= float(whole[number, i]) <= p_most[p]):
+            elif rules.form[p] != _TEXT and not (
+                rules.least[p] <= float(whole[number, i]) <= rules.most[p]
+            ):
                 why = _OUTSIDE
             if not sound[number, i]:
                 why = _MISTYPED
-            if p_form[p] == _WHOLE and whole[number, i] == NO_NUMBER:
+            if rules.form[p] == _WHOLE and whole[number, i] == NO_NUMBER:
                 why = _INFINITE
         if why == _MISSING and does[i] == RETRACTS:
             why = _NONE  # it says nothing of its own, so it lacks nothing

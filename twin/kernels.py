@@ -15,16 +15,12 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from twin import skim
-
 U8 = NDArray[np.uint8]
 U64 = NDArray[np.uint64]
 I64 = NDArray[np.int64]
 I32 = NDArray[np.int32]
 
 jit = numba.njit(cache=True, nogil=True)
-
-EMPTY = np.int32(-1)
 
 
 @intrinsic
@@ -107,148 +103,6 @@ def mixed(a: Any, b: Any, word: Any) -> Any:
 
 
 @jit
-def mix(state: U64, words: U64) -> None:
-    """Fold one 64-bit word per row into `state` (n, 2)."""
-    for i in range(words.size):
-        state[i, 0], state[i, 1] = mixed(state[i, 0], state[i, 1], words[i])
-
-
-@jit
-def find_ids(slots: I32, high: U64, low: U64, hashes: U64, out: I32) -> None:
-    """Put into `out` the entry of each hash in an open-addressed table, or EMPTY."""
-    mask = np.uint64(slots.size - 1)
-    for i in range(hashes.shape[0]):  # reads that wait for nothing go side by side
-        out[i] = slots[hashes[i, 0] & mask]
-    for i in range(hashes.shape[0]):
-        at, entry = hashes[i, 0] & mask, out[i]
-        while entry >= 0 and (high[entry] != hashes[i, 0] or low[entry] != hashes[i, 1]):
-            at = (at + np.uint64(1)) & mask
-            entry = slots[at]
-        out[i] = entry
-
-
-@jit
-def enter_ids(slots: I32, high: U64, low: U64, hashes: U64, size: int, out: I32) -> int:
-    """Put the entry of each hash into `out`, new ones entered from `size` on; return the size."""
-    mask = np.uint64(slots.size - 1)
-    for i in range(hashes.shape[0]):
-        at = hashes[i, 0] & mask
-        while True:
-            entry = slots[at]
-            if entry < 0:
-                slots[at] = size
-                high[size], low[size] = hashes[i, 0], hashes[i, 1]
-                out[i] = size
-                size += 1
-                break
-            if high[entry] == hashes[i, 0] and low[entry] == hashes[i, 1]:
-                out[i] = entry
-                break
-            at = (at + np.uint64(1)) & mask
-    return size
-
-
-@jit
-def place_ids(slots: I32, high: U64, first: int, last: int) -> None:
-    """Enter the entries first..last-1, whose hashes are not in the table, into `slots`."""
-    mask = np.uint64(slots.size - 1)
-    for entry in range(first, last):
-        at = high[entry] & mask
-        while slots[at] >= 0:
-            at = (at + np.uint64(1)) & mask
-        slots[at] = entry
-
-
-@jit
-def find_names(
-    slots: I32, hash_: U64, starts: I64, arena: U8, wanted: U64, offsets: I64, content: U8, out: I32
-) -> None:
-    """Put into `out` the entry whose text equals each wanted one, or EMPTY.
-
-    Twice over all: where memory is read at random, reads that wait for nothing go side by side.
-    """
-    mask = np.uint64(slots.size - 1)
-    for i in range(wanted.shape[0]):
-        out[i] = slots[wanted[i, 0] & mask]
-    for i in range(wanted.shape[0]):
-        at = wanted[i, 0] & mask
-        entry = out[i]
-        while entry >= 0 and hash_[entry] != wanted[i, 0]:
-            at = (at + np.uint64(1)) & mask
-            entry = slots[at]
-        out[i] = entry
-    for i in range(wanted.shape[0]):
-        entry = out[i]
-        if entry < 0:
-            continue
-        at = wanted[i, 0] & mask
-        while slots[at] != entry:
-            at = (at + np.uint64(1)) & mask
-        length = offsets[i + 1] - offsets[i]
-        while entry >= 0 and not (
-            hash_[entry] == wanted[i, 0]
-            and starts[entry + 1] - starts[entry] == length
-            and _equal(arena, starts[entry], content, offsets[i], length)
-        ):
-            at = (at + np.uint64(1)) & mask
-            entry = slots[at]
-        out[i] = entry
-
-
-@jit
-def _equal(left: U8, a: int, right: U8, b: int, length: int) -> bool:
-    whole = length // 8
-    for w in range(whole):
-        if load(left, a + 8 * w) != load(right, b + 8 * w):
-            return False
-    same = True
-    for j in range(8 * whole, length):
-        same &= left[a + j] == right[b + j]
-    return same
-
-
-@jit
-def first_same(slots: I32, hashes: U64, out: I32) -> None:
-    """Put into `out` the first position of each hash (n, 2); `slots` are EMPTY, over 2n of them."""
-    mask = np.uint64(slots.size - 1)
-    for i in range(hashes.shape[0]):
-        at = hashes[i, 0] & mask
-        while True:
-            entry = slots[at]
-            if entry < 0:
-                slots[at] = i
-                out[i] = i
-                break
-            if hashes[entry, 0] == hashes[i, 0] and hashes[entry, 1] == hashes[i, 1]:
-                out[i] = entry
-                break
-            at = (at + np.uint64(1)) & mask
-
-
-@jit
-def number_rows(slots: I32, rows: I64, out: I32) -> int:
-    """Number the distinct rows as they come, into `out`; return how many there are."""
-    mask = np.uint64(slots.size - 1)
-    met = np.empty(rows.size, np.int64)
-    count = 0
-    for i in range(rows.size):
-        at = (np.uint64(rows[i]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
-        while True:
-            entry = slots[at]
-            if entry < 0:
-                slots[at] = count
-                met[count] = rows[i]
-                out[i] = count
-                count += 1
-                break
-            if met[entry] == rows[i]:
-                out[i] = entry
-                break
-            at = (at + np.uint64(1)) & mask
-    return count
-
-
-@jit
 def decide_latest(
     number: I32, new: I64, new_tie: U64, held: I64, held_tie: U64, winner: I32, applied: Any
 ) -> None:
@@ -286,8 +140,9 @@ def compete(
     hash_: U64,
     confidence: Any,
     rank: I64,
+    seen_offset: I64,
+    seen_tie: U64,
     held_time: I64,
-    held_tie: U64,
     held_offset: I64,
     held_source: I32,
     held_confidence: Any,
@@ -295,7 +150,8 @@ def compete(
 ) -> None:
     """Let the events at `at` of a frame compete for `place`, in order; write down who decides.
 
-    The greatest (time, rank of the source, tie) wins; `first` is the offset of the frame.
+    The greatest (time, rank of the source, tie) wins; `first` is the offset of the frame. The tie
+    of what is held is in the frame itself, or in `seen_tie` where `seen_offset`, sorted, has it.
     """
     for i in range(at.size):
         e, p = at[i], place[i]
@@ -304,11 +160,18 @@ def compete(
         else:
             mine, held = rank[source[e]], held_source[p]
             other = rank[held] if held >= 0 else -1
-            wins = mine > other if mine != other else hash_[e, 0] > held_tie[p]
+            if mine != other:
+                wins = mine > other
+            else:
+                own = held_offset[p] - first
+                if 0 <= own < time.size:
+                    tie = hash_[own, 0]
+                else:
+                    tie = seen_tie[np.searchsorted(seen_offset, held_offset[p])]
+                wins = hash_[e, 0] > tie
         won[i] = wins
         if wins:
-            held_time[p], held_tie[p] = time[e], hash_[e, 0]
-            held_offset[p], held_source[p] = first + e, source[e]
+            held_time[p], held_offset[p], held_source[p] = time[e], first + e, source[e]
             held_confidence[p] = confidence[e]
 
 
@@ -361,28 +224,29 @@ def well_formed(offsets: I64, content: U8, first: Any, inner: Any, longest: int,
         good[i] = fine
 
 
-def warm() -> None:
-    """Compile, or load from the cache, every kernel."""
-    skim.warm()
-    offsets, content = np.array([0, 1], np.int64), np.zeros(1, np.uint8)
-    out = np.zeros((1, 2), np.uint64)
-    siphash(offsets, content, np.zeros(1, np.uint64), out)
-    mix(out.copy(), np.zeros(1, np.uint64))
-    slots, found = np.full(4, EMPTY), np.zeros(1, np.int32)
-    column = np.zeros(1, np.uint64)
-    find_ids(slots, column, column, out, found)
-    place_ids(slots, column, 0, 1)
-    find_names(slots, column, offsets, content, out, offsets, content, found)
-    first_same(slots.copy(), out, found)
-    rows, three = np.zeros(1, np.int64), np.zeros((1, 3), np.int64)
-    number_rows(np.full(4, EMPTY), rows, found)
-    allowed, said = np.ones(256, np.bool_), np.zeros(1, np.bool_)
-    decide_latest(found, three, column, three, column, found.copy(), said)
-    gather_texts(offsets, content, rows, offsets, content.copy())
-    well_formed(offsets, content, allowed, allowed, 128, said)
+@jit
+def spread(may: Any, contract: Any, reason: Any, held: Any, blank: Any, out: Any) -> None:
+    """Put what is held, a value for each event that carries one, where those events are.
+
+    An event carries one if it has no reason against it, and its contract may; the others are blank.
+    """
+    at = 0
+    for i in range(out.size):
+        if reason[i] == 0 and may[contract[i]]:
+            out[i] = held[at]
+            at += 1
+        else:
+            out[i] = blank
 
 
-def room(n: int) -> I32:
-    """Return an empty open-addressed table for `n` entries."""
-    slots: I32 = np.full(1 << max(3, (2 * n).bit_length()), EMPTY)
-    return slots
+@jit
+def places(bits: int, pages: I64, frozen: Any, rows: I64, out: I64, met: Any) -> int:
+    """Put where each row lies into `out`; mark the frozen chunks, return whether there are any."""
+    some = 0
+    for i in range(rows.size):
+        chunk = rows[i] >> bits
+        out[i] = (pages[chunk] << bits) + (rows[i] & ((1 << bits) - 1))
+        if frozen[chunk]:
+            met[chunk] = True
+            some = 1
+    return some

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kernels import EMPTY, find_names, first_same, place_ids, prefixed, room, siphash
+from twin.kernels import prefixed, siphash
+from twin.slots import EMPTY, find_names, first_same, place_names, room
 from twin.texts import Texts, hashes, texts
 
 _UNSALTED = np.zeros(1, np.uint64)
@@ -26,7 +27,6 @@ class Keys:
         self.size = 0
         self._starts = np.zeros(1025, np.int64)
         self._arena = np.zeros(16_384, np.uint8)
-        self._hash = np.zeros(1024, np.uint64)
         self._slots = np.full(2048, EMPTY)
 
     def find(self, names: Texts, wanted: NDArray[np.uint64] | None = None) -> NDArray[np.int32]:
@@ -36,7 +36,6 @@ class Keys:
             wanted = hashes(names)
         find_names(
             self._slots,
-            self._hash,
             self._starts,
             self._arena,
             wanted,
@@ -51,12 +50,9 @@ class Keys:
         raw = name.encode()
         content = np.frombuffer(raw, np.uint8)
         offsets = np.array((0, len(raw)), np.int64)
-        wanted, out = np.empty((1, 2), np.uint64), np.empty(1, np.int32)
+        wanted = np.empty((1, 2), np.uint64)
         siphash(offsets, content, _UNSALTED, wanted)
-        find_names(
-            self._slots, self._hash, self._starts, self._arena, wanted, offsets, content, out
-        )
-        return out.item()
+        return self.find(Texts(offsets, content), wanted).item()
 
     def locate(self, names: Texts, at: NDArray[np.int64]) -> Located:
         """Return the row of the name at each position, without changing anything."""
@@ -83,9 +79,8 @@ class Keys:
         self._reserve(last, end + names.content.size)
         self._starts[first + 1 : last + 1] = end + names.offsets[1:]
         self._arena[end : end + names.content.size] = names.content
-        self._hash[first:last] = hashes(names)[:, 0]
         self.size = last
-        place_ids(self._slots, self._hash, first, last)
+        place_names(self._slots, hashes(names), first)
 
     def names(self) -> Texts:
         """Return every name, by row. Shares memory that is never rewritten."""
@@ -98,15 +93,13 @@ class Keys:
     def bytes(self) -> int:
         """Return the memory taken: what is not filled yet takes none."""
         used = (self._starts[: self.size + 1], self._arena[: self._starts[self.size]])
-        return self._slots.nbytes + self._hash[: self.size].nbytes + sum(a.nbytes for a in used)
+        return self._slots.nbytes + sum(a.nbytes for a in used)
 
     def _reserve(self, size: int, content: int) -> None:
-        if size > self._hash.size:
-            room = max(size, 2 * self._hash.size)
-            starts, hash_ = np.empty(room + 1, np.int64), np.empty(room, np.uint64)
+        if size >= self._starts.size:
+            starts = np.empty(max(size, 2 * self._starts.size) + 1, np.int64)
             starts[: self.size + 1] = self._starts[: self.size + 1]
-            hash_[: self.size] = self._hash[: self.size]
-            self._starts, self._hash = starts, hash_
+            self._starts = starts
         if content > self._arena.size:
             arena = np.empty(max(content, 2 * self._arena.size), np.uint8)
             used = int(self._starts[self.size])
@@ -115,7 +108,7 @@ class Keys:
         if 10 * size > 7 * self._slots.size:
             slots = 1 << int(np.ceil(np.log2(size / 0.6)))
             self._slots = np.full(slots, EMPTY)
-            place_ids(self._slots, self._hash, 0, self.size)
+            place_names(self._slots, hashes(self.names()), 0)
 
 
 def qualified(tenant: str, ids: Texts, at: NDArray[np.int64] | None = None) -> Texts:

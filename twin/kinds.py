@@ -40,6 +40,7 @@ class Field(NamedTuple):
     dtype: Dtype
     unit: str = ""
     sensitivity: str = "internal"
+    is_as_of: bool = False  # the time of the deciding event itself: kept once, as the group's as_of
 
     @property
     def blank(self) -> np.generic:
@@ -125,11 +126,16 @@ SHIPMENT = Kind(
             365 * DAY_S,
         ),
         Group("promise", Merge.LATEST, (Field("promised_at", _TIME, "us"),), 365 * DAY_S),
-        Group("departure", Merge.LATEST, (Field("departed_at", _TIME, "us"),), 90 * DAY_S),
+        Group(
+            "departure",
+            Merge.LATEST,
+            (Field("departed_at", _TIME, "us", is_as_of=True),),
+            90 * DAY_S,
+        ),
         Group(
             "delivery",
             Merge.LATEST,
-            (Field("delivered_at", _TIME, "us"), Field("recorded_at", _TIME, "us")),
+            (Field("delivered_at", _TIME, "us", is_as_of=True), Field("recorded_at", _TIME, "us")),
             365 * DAY_S,
         ),
         Group(
@@ -162,7 +168,7 @@ SHIPMENT = Kind(
         Group(
             "arrival",
             Merge.LATEST,
-            (Field("arrived_at", _TIME, "us"), Field("arrived_place", _TEXT)),
+            (Field("arrived_at", _TIME, "us", is_as_of=True), Field("arrived_place", _TEXT)),
             90 * DAY_S,
             sparse=True,
         ),
@@ -187,7 +193,7 @@ SHIPMENT = Kind(
         Group(
             "cancellation",
             Merge.LATEST,
-            (Field("cancelled_at", _TIME, "us"), Field("cancelled_reason", _TEXT)),
+            (Field("cancelled_at", _TIME, "us", is_as_of=True), Field("cancelled_reason", _TEXT)),
             365 * DAY_S,
             sparse=True,
         ),
@@ -243,6 +249,15 @@ SUPPLIER = Kind(
             "capacity",
             Merge.LATEST,
             (Field("capacity", Dtype.INTEGER, "pack/month"),),
+            365 * DAY_S,
+        ),
+        Group(
+            "deliveries",
+            Merge.SUM,
+            (
+                Field("delivered_shipments", Dtype.INTEGER, "shipment"),
+                Field("late_shipments", Dtype.INTEGER, "shipment"),
+            ),
             365 * DAY_S,
         ),
     ),

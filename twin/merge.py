@@ -10,27 +10,37 @@ use these same rules.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twin.chunks import Table
 from twin.frames import Frame
-from twin.kernels import compete, decide_latest, number_rows, room
+from twin.kernels import compete, decide_latest
 from twin.kinds import ABSENT, Group, Kind, Merge
+from twin.slots import number_rows, room
 
 Column = NDArray[Any]
-# What every group keeps about the event that decided it: column suffix -> blank.
+# What a group keeps about the event that decided it: column suffix -> blank.
 PROVENANCE: dict[str, np.generic] = {
     "as_of": np.int64(ABSENT),
-    "tie": np.uint64(0),  # half of the hash of (source, id): breaks ties of time and rank
+    "tie": np.uint64(0),  # half of the hash of (source, id): breaks ties of time and rank; kept
+    # where sums and levels move between events, else dedup knows it by the offset
     "offset": np.int64(-1),
     "source": np.int32(-1),
     "confidence": np.float32(np.nan),
 }
 HEAD = "head"  # the newest event of the twin: where its chain starts
 TENANT = "tenant"  # code of the tenant the twin belongs to
+
+
+class Held(Protocol):
+    """What a tie of time and rank is broken by: what dedup remembers of the event at an offset."""
+
+    def ties(self, offset: Column) -> NDArray[np.uint64]: ...
+
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.uint64]]: ...
 
 
 class Facts(NamedTuple):
@@ -62,17 +72,29 @@ def blanks(kind: Kind) -> dict[str, np.generic]:
     """Return the columns of a kind's table, and what each holds before anything is known."""
     columns: dict[str, np.generic] = {HEAD: np.int64(-1), TENANT: np.int32(-1)}
     for group in kind.groups:
-        columns |= {field.name: field.blank for field in group.fields}
-        columns |= {f"{group.name}.{name}": blank for name, blank in PROVENANCE.items()}
+        columns |= {field.name: field.blank for field in group.fields if not field.is_as_of}
+        columns |= {f"{group.name}.{name}": PROVENANCE[name] for name in provenance(group)}
     return columns
+
+
+def provenance(group: Group) -> list[str]:
+    """Return what a group keeps about the event that decided it."""
+    keeps_tie = group.merge in {Merge.SUM, Merge.LEVEL}
+    return [name for name in PROVENANCE if name != "tie" or keeps_tie]
+
+
+def aliases(kind: Kind) -> dict[str, str]:
+    """Return the fields that are kept as another column."""
+    fields = [(group, field) for group in kind.groups for field in group.fields]
+    return {field.name: f"{group.name}.as_of" for group, field in fields if field.is_as_of}
 
 
 def blocks(kind: Kind) -> dict[str, str]:
     """Return for each column of a kind's table the block it belongs to: its group."""
     of = {HEAD: HEAD, TENANT: HEAD}
     for group in kind.groups:
-        of |= dict.fromkeys((field.name for field in group.fields), group.name)
-        of |= {f"{group.name}.{name}": group.name for name in PROVENANCE}
+        of |= dict.fromkeys((f.name for f in group.fields if not f.is_as_of), group.name)
+        of |= {f"{group.name}.{name}": group.name for name in provenance(group)}
     return of
 
 
@@ -81,14 +103,15 @@ def sparse(kind: Kind) -> set[str]:
     return {group.name for group in kind.groups if group.sparse}
 
 
-def decide(table: Table, group: Group, facts: Facts, ranks: Column) -> Decision:
+def decide(table: Table, group: Group, facts: Facts, ranks: Column, seen: Held) -> Decision:
     """Return what `facts` do to `group`, without changing it. `ranks`: rank of each source code."""
     n = facts.row.size
     number = np.empty(n, np.int32)
     rows = number_rows(room(n), facts.row, number)
-    held, held_tie = _held(table, group, facts.row, ranks)
+    keys = _keys(group, facts)
+    held, held_tie = _held(table, group, facts.row, keys, ranks, seen)
     winner, applied = np.full(rows, -1, np.int32), np.zeros(n, np.bool_)
-    decide_latest(number, _keys(group, facts), facts.tie, held, held_tie, winner, applied)
+    decide_latest(number, keys, facts.tie, held, held_tie, winner, applied)
     if group.merge is Merge.SUM:
         return Decision(
             group, _summed(table, group, facts, number, winner), ~np.zeros_like(applied)
@@ -97,7 +120,7 @@ def decide(table: Table, group: Group, facts: Facts, ranks: Column) -> Decision:
 
 
 def settle(
-    table: Table, group: Group, frame: Frame, at: Column, row: Column, ranks: Column
+    table: Table, group: Group, frame: Frame, at: Column, row: Column, ranks: Column, seen: Held
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], dict[str, Column]]:
     """Let the events at `at` of a frame compete for a `latest` group, and write down who won.
 
@@ -116,8 +139,8 @@ def settle(
         columns["hash"],
         columns["confidence"],
         ranks,
-        *(flat[f"{group.name}.{name}"] for name in ("as_of", "tie", "offset", "source")),
-        flat[f"{group.name}.confidence"],
+        *seen.places(),
+        *(flat[f"{group.name}.{name}"] for name in ("as_of", "offset", "source", "confidence")),
         won,
     )
     return won, place, flat
@@ -128,8 +151,8 @@ def commit(table: Table, decision: Decision) -> None:
     group, won = decision.group, decision.winners
     if not won.row.size:
         return
-    provenance = {f"{group.name}.{name}": getattr(won, name) for name in PROVENANCE}
-    table.puts({**won.values, **provenance}, won.row)
+    told = {f"{group.name}.{name}": getattr(won, name) for name in provenance(group)}
+    table.puts({**won.values, **told}, won.row)
 
 
 def _summed(table: Table, group: Group, facts: Facts, number: Column, winner: Column) -> Facts:
@@ -153,10 +176,10 @@ def _summed(table: Table, group: Group, facts: Facts, number: Column, winner: Co
 
 
 def _held(
-    table: Table, group: Group, row: Column, ranks: Column
+    table: Table, group: Group, row: Column, keys: Column, ranks: Column, seen: Held
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Return what holds each row: (value, event_time, rank) and the tie."""
-    names = {name: f"{group.name}.{name}" for name in ("as_of", "tie", "source")}
+    """Return what holds each row: (value, event_time, rank), and its tie if it ties with `keys`."""
+    names = {name: f"{group.name}.{name}" for name in ("as_of", "offset", "source")}
     held = table.takes(names | {"value": group.fields[0].name}, row)
     key = np.empty((row.size, 3), np.int64)
     key[:, 0] = _order(group, held["value"])
@@ -164,7 +187,13 @@ def _held(
     key[:, 2] = -1
     known = held["source"] >= 0
     key[known, 2] = ranks[held["source"][known]]
-    return key, held["tie"]
+    tie = np.zeros(row.size, np.uint64)
+    ties = np.flatnonzero(known & (key == keys).all(axis=1))
+    if "tie" in provenance(group):
+        tie = table.take(f"{group.name}.tie", row)
+    elif ties.size:
+        tie[ties] = seen.ties(held["offset"][ties])
+    return key, tie
 
 
 def _keys(group: Group, facts: Facts) -> NDArray[np.int64]:

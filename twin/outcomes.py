@@ -32,3 +32,4 @@ class Reason(IntEnum):
     FIELD_UNKNOWN = 10
     TYPE_MISMATCH = 11
     NOT_OWNER = 12
+    TYPE_RESERVED = 13

@@ -6,9 +6,10 @@ says that something is not what they read.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twin.arrow_columns import FAR
 from twin.kernels import I32, I64, U8, jit, load, mixed
@@ -19,6 +20,33 @@ ID, SOURCE, TYPE, SUBJECT, REGION, TENANT, TARGET = range(7)  # texts; those of 
 UNREAD = -1
 _VERSION, _TIME = 3, 6  # places in a row
 _CORRECTS, _RETRACTS = 1, 2  # as in twin.events
+
+
+class Plan(NamedTuple):
+    """The fields of all contracts: their names, sorts, and what stands for none."""
+
+    offsets: I64
+    content: U8
+    sort: NDArray[np.int8]
+    text_row: I32  # of a text: its row among the texts
+    blank: I64  # of a number, as bits
+
+
+class Rows(NamedTuple):
+    """What is read of n rows. `values` and `fractions` are the same memory."""
+
+    begin: I64  # (n + 1,)
+    start: I64  # (texts, n)
+    length: I64  # (texts, n)
+    version: I64
+    time: I64
+    confidence: NDArray[np.float64]
+    does: NDArray[np.int8]
+    slots: I32  # of each field: which row of the values it has
+    met: I64  # of each field: the row of the message that named it last
+    values: I64  # (fields, n)
+    fractions: NDArray[np.float64]
+    present: NDArray[np.bool_]
 
 
 @jit
@@ -140,51 +168,35 @@ def _number(raw: U8, at: int, sort: int, values: I64, fractions: Any, slot: int,
 
 
 @jit
-def _payload(
-    raw: U8,
-    at: int,
-    i: int,
-    p_offsets: I64,
-    p_content: U8,
-    p_sort: Any,
-    p_text: I32,
-    p_blank: I64,
-    start: I64,
-    length: I64,
-    slots: I32,
-    used: int,
-    met: I64,
-    values: I64,
-    fractions: Any,
-    present: Any,
-) -> tuple[int, int]:
+def _payload(raw: U8, at: int, i: int, plan: Plan, rows: Rows, used: int) -> tuple[int, int]:
     """Read the payload of row `i`; return where it ends, or -1, and how many fields were met."""
+    start, length, slots = rows.start, rows.length, rows.slots
     pairs, at = _pairs(raw, at)
     if at < 0:
         return -1, used
     for _ in range(pairs):
         name, size, at = _text(raw, at)
-        k = _field(raw, name, size, p_offsets, p_content) if at >= 0 else -1
-        if k < 0 or met[k] == i or at >= raw.size:
+        k = _field(raw, name, size, plan.offsets, plan.content) if at >= 0 else -1
+        if k < 0 or rows.met[k] == i or at >= raw.size:
             return -1, used
-        met[k] = i
+        rows.met[k] = i
         if slots[k] < 0:
             slots[k] = used
-            values[used, :] = p_blank[k]
-            present[used, :] = False
-            if p_sort[k] == TEXT:
-                length[p_text[k], :] = 0
-                start[p_text[k], :] = 0
+            rows.values[used, :] = plan.blank[k]
+            rows.present[used, :] = False
+            if plan.sort[k] == TEXT:
+                length[plan.text_row[k], :] = 0
+                start[plan.text_row[k], :] = 0
             used += 1
         if raw[at] == 0xC0:
             at += 1
             continue
-        if p_sort[k] == TEXT:
-            row = p_text[k]
+        if plan.sort[k] == TEXT:
+            row = plan.text_row[k]
             start[row, i], length[row, i], at = _text(raw, at)
         else:
-            at = _number(raw, at, p_sort[k], values, fractions, slots[k], i)
-            present[slots[k], i] = True
+            at = _number(raw, at, plan.sort[k], rows.values, rows.fractions, slots[k], i)
+            rows.present[slots[k], i] = True
         if at < 0:
             return -1, used
     return at, used
@@ -224,80 +236,48 @@ def _extensions(
 
 
 @jit
-def scan(
-    raw: U8,
-    at: int,
-    p_offsets: I64,
-    p_content: U8,
-    p_sort: Any,
-    p_text: I32,
-    p_blank: I64,
-    begin: I64,
-    start: I64,
-    length: I64,
-    version: I64,
-    time: I64,
-    confidence: Any,
-    does: Any,
-    slots: I32,
-    values: I64,
-    fractions: Any,
-    present: Any,
-) -> int:
+def _envelope(raw: U8, at: int, i: int, rows: Rows) -> Any:
+    """Read what is before the payload of row `i`; return where it ends, or -1."""
+    row = 0
+    for place in range(7):
+        if at < 0 or at >= raw.size:
+            return -1
+        if place not in (_VERSION, _TIME):
+            rows.start[row, i], rows.length[row, i], at = _text(raw, at)
+            row += 1
+        elif raw[at] == 0xC0:
+            at += 1
+            if place == _VERSION:
+                rows.version[i] = 1
+            else:
+                rows.time[i] = ABSENT
+        elif place == _VERSION:
+            rows.version[i], at = _whole(raw, at)
+        else:
+            rows.time[i], at = _whole(raw, at)
+    return at
+
+
+@jit
+def scan(raw: U8, at: int, plan: Plan, rows: Rows) -> int:
     """Read all rows; return how many fields were met, or UNREAD."""
     used = 0
-    met = np.full(slots.size, -1, np.int64)
-    for i in range(version.size):
-        begin[i] = at
+    for i in range(rows.version.size):
+        rows.begin[i] = at
         if at >= raw.size or (raw[at] != 0x98 and raw[at] != 0x99):
             return UNREAD
         more = raw[at] == 0x99
-        at += 1
-        confidence[i] = 1.0
-        length[TENANT, i] = length[TARGET, i] = 0
-        start[TENANT, i] = start[TARGET, i] = 0
-        row = 0
-        for place in range(7):
-            if at < 0 or at >= raw.size:
-                return UNREAD
-            if place not in (_VERSION, _TIME):
-                start[row, i], length[row, i], at = _text(raw, at)
-                row += 1
-            elif raw[at] == 0xC0:
-                at += 1
-                if place == _VERSION:
-                    version[i] = 1
-                else:
-                    time[i] = ABSENT
-            elif place == _VERSION:
-                version[i], at = _whole(raw, at)
-            else:
-                time[i], at = _whole(raw, at)
-        if at < 0:
-            return UNREAD
-        at, used = _payload(
-            raw,
-            at,
-            i,
-            p_offsets,
-            p_content,
-            p_sort,
-            p_text,
-            p_blank,
-            start,
-            length,
-            slots,
-            used,
-            met,
-            values,
-            fractions,
-            present,
-        )
+        rows.confidence[i] = 1.0
+        rows.length[TENANT, i] = rows.length[TARGET, i] = 0
+        rows.start[TENANT, i] = rows.start[TARGET, i] = 0
+        at = _envelope(raw, at + 1, i, rows)
+        if at >= 0:
+            at, used = _payload(raw, at, i, plan, rows, used)
         if at >= 0 and more:
-            at = _extensions(raw, at, i, start, length, confidence, does)
+            at = _extensions(raw, at, i, rows.start, rows.length, rows.confidence, rows.does)
         if at < 0:
             return UNREAD
-    begin[version.size] = at
+    rows.begin[rows.version.size] = at
     return used if at == raw.size else UNREAD
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.contracts import CONTRACTS
-from twin.kernels import I32, I64, U8, room
+from twin.kernels import I64
 from twin.kinds import ABSENT, BLANKS, Dtype
 from twin.rowkernels import (
     FLAG,
@@ -22,10 +22,13 @@ from twin.rowkernels import (
     TEXT,
     UNREAD,
     WHOLE,
+    Plan,
+    Rows,
     copy_spans,
     encode_spans,
     scan,
 )
+from twin.slots import room
 from twin.texts import Texts
 
 _FIELDS = {p.name: p.dtype for c in CONTRACTS for p in c.payload}
@@ -73,17 +76,7 @@ class Scanned(NamedTuple):
         return codes, [self.message[a : a + size].decode() for a, size in spans]
 
 
-class _Plan(NamedTuple):
-    """The fields of all contracts as the kernel reads them."""
-
-    offsets: I64
-    content: U8
-    sort: NDArray[np.int8]
-    text_row: I32  # of a text: its row among the texts
-    blank: I64  # of a number, as bits
-
-
-def _plan() -> _Plan:
+def _plan() -> Plan:
     raw = [name.encode() for name in _NAMES]
     sort = np.array([_SORT.get(_FIELDS[name], WHOLE) for name in _NAMES], np.int8)
     blank = np.full(len(_NAMES), ABSENT, np.int64)
@@ -92,7 +85,7 @@ def _plan() -> _Plan:
     text_row = np.where(sort == TEXT, _HEADS - 1 + np.cumsum(sort == TEXT), -1)
     offsets = np.cumsum([0, *map(len, raw)]).astype(np.int64)
     content = np.frombuffer(b"".join(raw), np.uint8)
-    return _Plan(offsets, content, sort, text_row.astype(np.int32), blank)
+    return Plan(offsets, content, sort, text_row.astype(np.int32), blank)
 
 
 _PLAN = _plan()
@@ -109,10 +102,8 @@ def scan_rows(message: bytes, most: int) -> Scanned | None:
     confidence, does = np.empty(n, np.float64), np.zeros(n, np.int8)
     slots = np.full(len(_NAMES), -1, np.int32)
     values, present = np.empty((len(_NAMES), n), np.int64), np.empty((len(_NAMES), n), np.bool_)
-    used = scan(
-        np.frombuffer(message, np.uint8),
-        at,
-        *_PLAN,
+    met = np.full(len(_NAMES), -1, np.int64)
+    rows = Rows(
         begin,
         start,
         length,
@@ -121,10 +112,12 @@ def scan_rows(message: bytes, most: int) -> Scanned | None:
         confidence,
         does,
         slots,
+        met,
         values,
         values.view(np.float64),
         present,
     )
+    used = scan(np.frombuffer(message, np.uint8), at, _PLAN, rows)
     if used == UNREAD:
         return None
     order = np.argsort(slots)[slots.size - used :]

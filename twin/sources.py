@@ -7,6 +7,7 @@ from __future__ import annotations
 
 RANKS: tuple[tuple[str, int], ...] = (("demo/", 0), ("rule/", 1), ("model/", 2))
 OBSERVED = 10
+OWN = "twin/"  # sources and named identities that are the twin's own: nobody else has them
 
 
 def rank(source: str) -> int:

@@ -31,7 +31,7 @@ from twin.dedup import Seen
 from twin.derived import reserve
 from twin.events import NOTHING
 from twin.frames import Frame
-from twin.kernels import chain, room
+from twin.kernels import chain
 from twin.keys import Keys
 from twin.kinds import ABSENT, KINDS, Group, Kind, Merge
 from twin.lexicon import Draft, Lexicon
@@ -41,6 +41,7 @@ from twin.outcomes import Outcome, Reason
 from twin.redrive import settle
 from twin.retraction import Withdrawn, withdrawal
 from twin.revisions import Revisions
+from twin.slots import room
 from twin.sources import rank
 from twin.texts import Texts, join, texts
 
@@ -62,7 +63,9 @@ class KindState:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.table = Table(merge.blanks(kind), merge.blocks(kind), merge.sparse(kind))
+        self.table = Table(
+            merge.blanks(kind), merge.blocks(kind), merge.sparse(kind), merge.aliases(kind)
+        )
         self.keys = Keys()
         self.levels: dict[int, level.Level] = {}
         self.as_of_columns = {f"{group.name}.as_of": ABSENT for group in kind.groups}
@@ -102,7 +105,8 @@ class State:
         draft = Draft(self.lexicon)
         admitted = [admit(m.offered, m.tenant, self.seen, self.rule, now) for m in messages]
         for one, message in zip(admitted, messages, strict=True):
-            reserve(one, message.offered, message.writer)
+            if message.redrives is None:  # what was parked was not refused when it came
+                reserve(one, message.offered, message.writer)
         if messages and messages[0].redrives is not None:
             settle(admitted[0], messages[0].redrives)  # it comes alone
         else:
@@ -145,7 +149,7 @@ class State:
         self.seen.add(columns["hash"], columns["content"], offset, outcome, reason)
         if "does" in columns:
             self._withdraw(frame, outcome, read)
-            self.seen.add(columns["hash"], columns["content"], offset, outcome, reason)
+            self.seen.judge(frame.first, outcome)
         if "shipment" in self.kinds:
             self.outbox.note(frame, self.kinds["shipment"].table)
         self.outcomes += np.bincount(outcome, minlength=self.outcomes.size)
@@ -159,6 +163,10 @@ class State:
         """Say whether a frame must not be joined to those before it (twin.outbox)."""
         held = self.kinds.get("shipment")
         return held is not None and self.outbox.turns(frame, held.table)
+
+    def expect(self, events: int) -> None:
+        """Make room for that many more events at once, where they are known to come."""
+        self.seen.reserve(self.seen.size + max(0, events))
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
@@ -223,7 +231,9 @@ class State:
             mine = speakers(held.kind, group, contract)
             about = at[mine]
             if group.merge is Merge.LATEST:
-                won, place, flat = merge.settle(held.table, group, frame, about, row[mine], ranks)
+                won, place, flat = merge.settle(
+                    held.table, group, frame, about, row[mine], ranks, self.seen
+                )
                 for name, values in told.values(group, about[won]).items():
                     flat[name][place[won]] = values
                 applied[mine] |= won
@@ -232,7 +242,7 @@ class State:
             if group.merge is Merge.LEVEL:
                 decision = _levels(held, group, facts)
             else:
-                decision = merge.decide(held.table, group, facts, ranks)
+                decision = merge.decide(held.table, group, facts, ranks, self.seen)
             merge.commit(held.table, decision)
             applied[mine] |= decision.applied
         return applied

@@ -69,10 +69,12 @@ async def _offer(
         async def write() -> None:
             for number, message in enumerate(messages):
                 await gate.acquire()
+                first = number == 0  # as the client asks: fewer replies, each for several batches
                 if packed:
-                    await call.write(pb.IngestRequest(batch=number, msgpack=message))
+                    request = pb.IngestRequest(batch=number, msgpack=message, together=first)
                 else:
-                    await call.write(pb.IngestRequest(batch=number, arrow=message))
+                    request = pb.IngestRequest(batch=number, arrow=message, together=first)
+                await call.write(request)
             await call.done_writing()
 
         start = time.perf_counter()
@@ -80,16 +82,22 @@ async def _offer(
         outcomes, highest = np.zeros(5, np.int64), -1
         half = len(messages) // 2
         try:
-            for number in range(len(messages)):
+            answered = 0
+            while answered < len(messages):
                 reply = await call.read()
-                gate.release()
                 if reply is grpc.aio.EOF or reply.HasField("fault"):
                     said = "the stream ended" if reply is grpc.aio.EOF else reply.fault.message
-                    raise Refusal(f"batch {number} of {len(messages)}: {said}")
+                    raise Refusal(f"batch {answered} of {len(messages)}: {said}")
+                together = list(reply.batches) or [reply.batch]
+                if together != list(range(answered, answered + len(together))):
+                    raise Refusal(f"batch {answered} was not answered next, but {together}")
+                for _ in together:
+                    gate.release()
                 outcomes += np.bincount(np.frombuffer(reply.outcomes, np.uint8), minlength=5)
                 highest = int(np.frombuffer(reply.offsets, "<i8").max(initial=highest))
-                if number == half and at_half is not None:
+                if answered <= half < answered + len(together) and at_half is not None:
                     at_half()
+                answered += len(together)
         finally:
             writer.cancel()
         return Answered(outcomes, time.perf_counter() - start, highest)

@@ -21,9 +21,9 @@ from actors.journal_file import FileJournal
 from actors.ray_shard import ShardSpec, journal_folder
 from actors.shard import Shard
 from cluster.clock import Clock
-from twin import kernels
 from twin.admission import Rule
 from twin.kinds import SHARD_KINDS
+from twin.warm import warm
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
 def replayed(spec: ShardSpec) -> Replayed:
     """Recover the shard from its journal alone."""
-    kernels.warm()
+    warm()
     with tempfile.TemporaryDirectory() as none:  # no checkpoint is there
         start = time.perf_counter()
         shard = Shard(
@@ -46,6 +46,7 @@ def replayed(spec: ShardSpec) -> Replayed:
             journal=FileJournal(OsDisk(), journal_folder(spec), spec.epoch),
             checkpoints=Checkpoints(OsDisk(), Path(none)),
             clock=Clock(Path(spec.folder)).now_us,
+            read_ahead=True,
         )
         shard.recover()
         seconds = time.perf_counter() - start

@@ -11,9 +11,14 @@ from typing import Any
 import click
 import msgspec
 
-from cluster import show
+from actors.archive import Archive
+from actors.disk import OsDisk
+from actors.fetch import restore as mend
+from cluster import lock, show
+from cluster.archives import archive_of
 from cluster.journal_check import Checked, check
 from cluster.journal_reader import Batch, JournalReader, shards
+from serving.routes import Routes
 from twin.errors import BadRequest
 from twin.outcomes import Reason
 
@@ -35,7 +40,9 @@ def verify(shard: str | None, every: bool, folder: Path, as_json: bool) -> int:
     """Read every frame of SHARD (or --all); status 1, with file and byte, if one is damaged."""
     if every == bool(shard):
         raise click.UsageError("name a SHARD, as in shipment/east/0, or say --all")
-    found = [check(name, home) for name, home in _chosen(folder, shard).items()]
+    found = [
+        check(name, home, archive_of(folder, name)) for name, home in _chosen(folder, shard).items()
+    ]
     if as_json:
         show.json([_plain(one) for one in found])
     else:
@@ -62,7 +69,7 @@ def verify(shard: str | None, every: bool, folder: Path, as_json: bool) -> int:
 @show.json_option
 def display(shard: str, offset: int | None, limit: int, folder: Path, as_json: bool) -> int:
     """Print events of SHARD as its journal has them, one a line."""
-    reader = JournalReader(_chosen(folder, shard)[shard])
+    reader = JournalReader(_chosen(folder, shard)[shard], archive=archive_of(folder, shard))
     rows: deque[dict[str, Any]] = deque(maxlen=limit if offset is None else None)
     for batch in reader.batches():  # to the end: what is shown is named beside how many there are
         first, last = max(0, (offset or 0) - batch.first), batch.size
@@ -92,17 +99,50 @@ def display(shard: str, offset: int | None, limit: int, folder: Path, as_json: b
 @show.json_option
 def stats(shard: str | None, folder: Path, as_json: bool) -> int:
     """Print sizes of journals and checkpoints, by shard."""
-    rows = [_sizes(check(name, home)) for name, home in _chosen(folder, shard).items()]
+    rows = []
+    for name, home in _chosen(folder, shard).items():
+        archive = archive_of(folder, name)
+        rows.append(_sizes(check(name, home, archive), archive))
     if as_json:
         show.json(rows)
         return 0
     heads = (
         *("shard", "epochs", "segments", "frames", "events", "events/frame", "bytes/event"),
         *("frames' bytes", "allocated", "torn", "checkpoints (offset: bytes)", "drafts"),
+        *("archived to", "on disk from"),
     )
     show.table(heads, [[_figure(value) for value in row.values()] for row in rows])
     total = sum(row["allocated"] for row in rows)
     click.echo(f"  {len(rows)} shards, {total / 2**20:,.1f} MiB of segments")
+    return 0
+
+
+@command.command()
+@click.argument("shard")
+@show.folder_option
+@show.json_option
+def restore(shard: str, folder: Path, as_json: bool) -> int:
+    """Repair damaged or missing segments of SHARD from its archive; nothing is thrown away.
+
+    For a shard that does not serve: it does so by itself at its next start. What is damaged is
+    kept beside its repair. Status 1 if something is damaged that was never archived.
+    """
+    home = _chosen(folder, shard)[shard]
+    archive = archive_of(folder, shard)
+    if archive is None:
+        raise BadRequest("no archive is configured; set storage.url in twin.toml")
+    if lock.owner(folder) and Routes(folder).all()[shard].state == "serving":
+        raise BadRequest(f"{shard} serves, and a shard that serves is whole; `twin down` first")
+    repaired = mend(archive, OsDisk(), home)
+    if as_json:
+        show.json([one._asdict() for one in repaired])
+        return 0
+    for one in repaired:
+        click.echo(
+            f"  {one.name}: {one.archived:,} events from {archive.url}, {one.kept:,} that stood "
+            f"behind; what it was is kept as .{one.name}.damaged"
+        )
+    click.echo(f"  {len(repaired)} segments repaired" + ("; start it again" if repaired else ""))
     return 0
 
 
@@ -205,7 +245,7 @@ def _reason(number: int) -> str:
     return known.get(number, str(number)) if number else ""
 
 
-def _sizes(one: Checked) -> dict[str, Any]:
+def _sizes(one: Checked, archive: Archive | None) -> dict[str, Any]:
     frames = sum(epoch.frames - epoch.empty_frames for epoch in one.epochs)
     size = sum(epoch.bytes for epoch in one.epochs)
     return {
@@ -221,6 +261,8 @@ def _sizes(one: Checked) -> dict[str, Any]:
         "torn": sum(epoch.torn for epoch in one.epochs),
         "checkpoints": {str(offset): bytes_ for offset, bytes_ in one.checkpoints.items()},
         "drafts": len(one.drafts),
+        "archived": archive.look().next if archive else None,
+        "floor": one.floor,
     }
 
 

@@ -10,7 +10,10 @@ import click
 from cluster import show
 from serving.client import connect
 
-FIELDS = ("id", "source", "type", "outcome", "reason", "shard", "epoch", "key", "writer", "receipt")
+FIELDS = (
+    *("id", "source", "type", "outcome", "reason", "field", "expected", "got", "shard", "epoch"),
+    *("key", "writer", "receipt", "redrives", "settled_by"),
+)
 TIMES = ("event_time", "ingest_time")
 
 

@@ -39,6 +39,8 @@ def command(folder: Path, digests: bool, link: bool, as_json: bool) -> int:
         heads = ("shard", "at offset", "truth digest", "replay digest")
         rows = [[s.name, str(s.offset), s.truth_digest, s.replay_digest] for s in reply.shards]
         show.table(heads, rows)
+    for line in (*_archives(reply), *_outboxes(reply)):
+        click.echo(line)
     for name, text in sorted(reply.notes.items()):
         click.echo(f"  {name}: {text}")
     if not lock.owner(folder):
@@ -88,18 +90,64 @@ def _shards(reply: Any) -> tuple[tuple[str, ...], list[list[str]]]:
     return (*heads.split(), "fsync p99"), rows
 
 
+def _outboxes(reply: Any) -> list[str]:
+    """Return what follows from shipments and has not arrived where it belongs, if anything."""
+    lines = []
+    for s in sorted(reply.shards, key=lambda s: s.name):
+        box = s.outbox
+        if box.waiting:
+            unknown = f", {box.homeless:,} for suppliers nobody registered" if box.homeless else ""
+            lines.append(
+                f"  {s.name}: {box.waiting:,} derived facts under way{unknown}, "
+                f"the oldest for {show.span(max(0.0, box.oldest_s))}"
+            )
+        if box.refused:
+            lines.append("  " + show.warn(f"{s.name}: {box.refused:,} derived facts were refused"))
+    return lines
+
+
+def _archives(reply: Any) -> list[str]:
+    """Return how far archives are: what would be lost with the disk, what fails, what was lost."""
+    held = [s for s in sorted(reply.shards, key=lambda s: s.name) if s.HasField("archive")]
+    if not held:
+        return []
+    behind = sum(max(0, s.offset - s.archive.offset) for s in held)
+    keep = held[0].archive.keep_s
+    kept = show.span(keep) if keep else "everything"
+    lines = [
+        f"  archive {held[0].archive.url}   {behind:,} events of {len(held)} shards are not in it",
+        f"  the disk keeps {kept} of what is archived",
+    ]
+    for s in held:
+        if s.archive.floor:
+            lines.append(f"  {s.name}: before offset {s.archive.floor} in the archive alone")
+        if s.archive.error:
+            failed = f"{s.name}: archiving failed {s.archive.failures} times: {s.archive.error}"
+            lines.append("  " + show.warn(failed))
+        if s.archive.restored:
+            lines.append("  " + show.warn(f"{s.name}: {s.archive.restored}"))
+    return lines
+
+
 def _plain(reply: Any) -> dict[str, Any]:
     """Return the reply for JSON, with the names of its fields."""
+    return _fields(reply) | {"mode": "degraded" if reply.mode else "normal"}
 
-    def fields(message: Any) -> dict[str, Any]:
-        return {f.name: getattr(message, f.name) for f in message.DESCRIPTOR.fields}
 
-    out = fields(reply)
-    shards = [
-        fields(s) | {"twins": dict(s.twins), "outcomes": dict(s.outcomes)} for s in reply.shards
-    ]
-    mode = "degraded" if reply.mode else "normal"
-    return out | {"mode": mode, "shards": shards, "notes": dict(reply.notes)}
+def _fields(message: Any) -> dict[str, Any]:
+    """Return every field of a message by name; a message that is not set is null."""
+    out: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.message_type is None:
+            out[field.name] = list(value) if field.is_repeated else value
+        elif field.message_type.GetOptions().map_entry:
+            out[field.name] = dict(value)
+        elif field.is_repeated:
+            out[field.name] = [_fields(one) for one in value]
+        else:
+            out[field.name] = _fields(value) if message.HasField(field.name) else None
+    return out
 
 
 def _link(folder: Path) -> str:

@@ -9,6 +9,7 @@ import click
 
 from cluster.show import folder_option
 from serving.access import ANY, mint
+from twin.sources import OWN
 
 _TTL = re.compile(r"(\d+)(s|m|h|)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -32,6 +33,8 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, text: str) -> int:
 @click.option("--tenant", default="demo", show_default=True, help="Whose twins it is for.")
 def command(folder: Path, scope: str, region: str, ttl: int, name: str, tenant: str) -> None:
     """Print a token for a client, an app or curl; nothing else is printed."""
+    if name.startswith(OWN):
+        raise click.BadParameter(f"names that begin {OWN} are the twin's own; take another")
     scopes = [part.strip() for part in scope.split(",") if part.strip()]
     click.echo(
         mint(folder / "key", name=name, scopes=scopes, region=region, tenant=tenant, ttl_s=ttl)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from actors.archive import Archive
 from cluster.drills.history import History, Offer
 from cluster.drills.load import SOURCE
 from cluster.journal_reader import Batch, Column, JournalReader
@@ -49,9 +50,9 @@ class Journals:
     entries: dict[int, list[Entry]] = field(default_factory=dict)  # by client, in journal order
     twins: dict[str, Fact] = field(default_factory=dict)
 
-    def read(self, shard: str, home: Path) -> None:
-        """Take in the journal of one shard."""
-        reader = JournalReader(home)
+    def read(self, shard: str, home: Path, archive: Archive | None = None) -> None:
+        """Take in the journal of one shard, and from its archive what is only there."""
+        reader = JournalReader(home, archive=archive)
         for batch in reader.batches():
             if batch.size and SOURCE in reader.words:
                 self._take(reader, batch, shard)

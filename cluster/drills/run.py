@@ -10,12 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from cluster.archives import archive_of
 from cluster.config import Config
 from cluster.drills import count
 from cluster.drills.history import History
@@ -108,7 +110,7 @@ def run(folder: Path, *, times: int, seed: int, shards: Sequence[str], say: Say)
     """
     each = max(1, times // EACH)
     with connect(folder, name="drill") as client:
-        status = _serving(client)
+        status = serving(client)
         chosen = list(shards) or sorted(shard.name for shard in status.shards)
         before = {shard.name: shard.epoch for shard in status.shards}
         name = f"drill.{seed}.{time.time_ns() // 1_000_000:x}"
@@ -133,12 +135,12 @@ def run(folder: Path, *, times: int, seed: int, shards: Sequence[str], say: Say)
         finally:
             clients.kill()
         history.more()
-        after = {shard.name: shard.epoch for shard in _serving(client).shards}
+        after = {shard.name: shard.epoch for shard in serving(client).shards}
         taken_over = sum(after[shard] - before[shard] for shard in chosen)
         say("  journals are read a second time, by their format alone")
         journals = count.Journals(name)
         for shard in chosen:
-            journals.read(shard, journals_of(folder)[shard])
+            journals.read(shard, journals_of(folder)[shard], archive_of(folder, shard))
         faults = _faults(folder)
         say("  shards rebuild their state from their journals, and compare")
         return Report(
@@ -189,11 +191,11 @@ def lines(report: Report) -> list[str]:
     return out
 
 
-def _serving(client: Client) -> Any:
+def serving(client: Client, *, verify: bool = False) -> Any:
     """Return the status once every shard serves. Raises Unavailable."""
     until = time.monotonic() + SERVING_S
     while True:
-        status = patiently(client.status)
+        status = patiently(partial(client.status, verify=verify))
         away = [shard.name for shard in status.shards if shard.state != "serving"]
         if status.shards and not away:
             return status
@@ -207,7 +209,7 @@ def _faults(folder: Path) -> list[str]:
     return [
         f"{shard}: {fault.file} byte {fault.byte}: {fault.what}"
         for shard, home in journals_of(folder).items()
-        for fault in check(shard, home).damage
+        for fault in check(shard, home, archive_of(folder, shard)).damage
     ]
 
 

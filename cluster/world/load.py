@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cluster import load, mapping
 from cluster.expressions import micros
-from cluster.mapping import Result
+from cluster.load import Result
 from serving.client import connect
 
 START_US = micros("2013-09-01") or 0  # hundreds of orders are open then: cluster/assets/SOURCE.md

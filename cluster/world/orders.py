@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cluster.mapping import Mapped
+from cluster.load import Mapped
 from cluster.world.atlas import DEPOT, Place, distance_km, nearest
 from cluster.world.draw import draw
 from serving.client import Event

@@ -7,13 +7,15 @@ and changes nothing. Real rows come as they were recorded, some of them months l
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from cluster.mapping import Mapped
+from cluster.load import Mapped
 from cluster.world.atlas import origins, places
 from cluster.world.noise import HELD_US, sendings
 from cluster.world.orders import (
     DEMO_LONGEST,
+    NEVER,
     Order,
     closing,
     demo_supplier,
@@ -22,9 +24,10 @@ from cluster.world.orders import (
     orders,
 )
 from cluster.world.telemetry import departure, moving, reports
-from cluster.world.warehouse import WEEK_US, Item, items, stock
+from cluster.world.warehouse import WEEK_US, Item, items, passed_on, stock
 from serving.client import Event
 from twin.contracts import DAY_US
+from twin.derived import stock_id
 
 CATCH_UP_US = 3 * DAY_US  # after a long pause: telemetry older than this is not made up any more
 BACK_US = DAY_US // 2  # of reports before an order is met first, so that it has a position at once
@@ -54,6 +57,8 @@ class Replay:
         self._left = [m for m in history if m.known_us > max(start_us, since_us - DAY_US)]
         self._left.reverse()  # the next to be known is last
         self._orders = [o for o in every if o.closed_us > start_us]
+        self._counted = {item.id: item for item in self.items}
+        self._passed = self._passing([o for o in every if o.delivered_us > start_us - WEEK_US])
         recent = [o for o in every if o.start and o.end and o.known_us > start_us - YEAR_US]
         self._patterns = [o for o in recent if o.start != o.end]
         self._invented: dict[int, list[Order]] = {}
@@ -76,6 +81,9 @@ class Replay:
             self._hold(stock(item, made - WEEK_US if self._fresh else made, now_us, self.seed))
         due = self._recorded(now_us)
         due.extend(self._demo(since, now_us))
+        passed = [*self._passed, *self._passing(self._ours(now_us))]
+        begin = -WEEK_US if self._fresh else since
+        due.extend(pair for pair in passed if begin < pair[0] <= now_us)
         while self._held and self._held[0][0] <= now_us:
             at, _, event = heapq.heappop(self._held)
             due.append((at, event))
@@ -139,6 +147,18 @@ class Replay:
             if since_us < order.closed_us <= now_us:
                 due.append((order.closed_us, closing(order)))
         return due
+
+    def _passing(self, orders: Sequence[Order]) -> list[tuple[int, Event]]:
+        """Return when it is known, and how, that sites passed on what orders brought."""
+        found = []
+        for order in orders:
+            item = self._counted.get(
+                stock_id(order.end.id, order.product_group) if order.end else ""
+            )
+            if item is not None and order.delivered_us != NEVER:
+                event = passed_on(item, order, self.seed)
+                found.append((max(order.closed_us, event.time), event))
+        return found
 
     def _hold(self, events: list[Event]) -> None:
         for event in events:

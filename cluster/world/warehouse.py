@@ -1,7 +1,9 @@
 """The warehouse: what some 40 sites hold. Synthetic, labelled so, and sized by real deliveries.
 
 Counts and movements agree: a week's issues and its receipt lead from one count to the next, but
-for a small loss now and then; all of it depends on the seed, the item and the week alone.
+for a small loss now and then; all of it depends on the seed, the item and the week alone. What a
+shipment brings is not said here: the twin derives it. The site, a port or a capital, passes those
+goods on inland before it counts again, and that is said here.
 """
 
 from __future__ import annotations
@@ -9,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cluster.expressions import slug
 from cluster.world.draw import draw
 from cluster.world.orders import Order
 from serving.client import Event
 from twin.contracts import DAY_US
+from twin.derived import stock_id
 
 SOURCE = "demo/warehouse"
 WEEK_US = 7 * DAY_US
 ISSUES = 13  # a week, every half day; the receipt takes the fourteenth
 STOCK_WEEKS = (4.0, 12.0)  # of usual use that sites tend to hold
 DRIFT = 0.06  # of that, from count to count: less than a week's use, so goods only ever come in
+PASSED_US = DAY_US // 4  # from a delivery to when its goods have left the port
 LOSSES = 0.1  # share of weeks whose count finds less than the book says
 
 
@@ -44,7 +47,7 @@ def items(orders: Sequence[Order], since_us: int, until_us: int) -> list[Item]:
             ordered[key] = ordered.get(key, 0) + recent
     weeks = max(1, (until_us - since_us) // WEEK_US)
     return [
-        Item(f"{site}:{slug(product)}", region, site, product, max(ISSUES * 4, packs // weeks))
+        Item(stock_id(site, product), region, site, product, max(ISSUES * 4, packs // weeks))
         for (site, product, region), packs in sorted(ordered.items())
     ]
 
@@ -57,6 +60,14 @@ def stock(item: Item, since_us: int, until_us: int, seed: int) -> list[Event]:
         begin = week * WEEK_US + offset
         events.extend(e for e in _week(item, week, begin, seed) if since_us < e.time <= until_us)
     return events
+
+
+def passed_on(item: Item, order: Order, seed: int) -> Event:
+    """Return how a site passes on what an order brought: before the next count, all of it."""
+    offset = int(draw(seed, item.id, "offset") * WEEK_US)
+    count = -(-(order.delivered_us - offset) // WEEK_US) * WEEK_US + offset
+    at = max(order.delivered_us, min(order.delivered_us + PASSED_US, count - 1))
+    return _event(item, "stock.moved", at, {"delta": -order.quantity}, f"passed:{order.id}")
 
 
 def counted(item: Item, week: int, seed: int) -> int:

@@ -12,6 +12,16 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NORMAL: _ClassVar[Mode]
     DEGRADED: _ClassVar[Mode]
 
+class Urgency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REST: _ClassVar[Urgency]
+    REALTIME: _ClassVar[Urgency]
+
+class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MESSAGES: _ClassVar[Format]
+    ARROW: _ClassVar[Format]
+
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     APPLIED: _ClassVar[Outcome]
@@ -21,6 +31,10 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REJECTED: _ClassVar[Outcome]
 NORMAL: Mode
 DEGRADED: Mode
+REST: Urgency
+REALTIME: Urgency
+MESSAGES: Format
+ARROW: Format
 APPLIED: Outcome
 SUPERSEDED: Outcome
 DUPLICATE: Outcome
@@ -28,17 +42,21 @@ PARKED: Outcome
 REJECTED: Outcome
 
 class IngestRequest(_message.Message):
-    __slots__ = ("batch", "msgpack", "arrow")
+    __slots__ = ("batch", "msgpack", "arrow", "urgency", "together")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     MSGPACK_FIELD_NUMBER: _ClassVar[int]
     ARROW_FIELD_NUMBER: _ClassVar[int]
+    URGENCY_FIELD_NUMBER: _ClassVar[int]
+    TOGETHER_FIELD_NUMBER: _ClassVar[int]
     batch: int
     msgpack: bytes
     arrow: bytes
-    def __init__(self, batch: _Optional[int] = ..., msgpack: _Optional[bytes] = ..., arrow: _Optional[bytes] = ...) -> None: ...
+    urgency: Urgency
+    together: bool
+    def __init__(self, batch: _Optional[int] = ..., msgpack: _Optional[bytes] = ..., arrow: _Optional[bytes] = ..., urgency: _Optional[_Union[Urgency, str]] = ..., together: bool = ...) -> None: ...
 
 class IngestReply(_message.Message):
-    __slots__ = ("batch", "outcomes", "reasons", "offsets", "shards", "shard_names", "epochs", "ingest_time", "fault")
+    __slots__ = ("batch", "outcomes", "reasons", "offsets", "shards", "shard_names", "epochs", "ingest_time", "fault", "batches", "sizes")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +66,8 @@ class IngestReply(_message.Message):
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     INGEST_TIME_FIELD_NUMBER: _ClassVar[int]
     FAULT_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
     batch: int
     outcomes: bytes
     reasons: bytes
@@ -57,7 +77,9 @@ class IngestReply(_message.Message):
     epochs: _containers.RepeatedScalarFieldContainer[int]
     ingest_time: int
     fault: Fault
-    def __init__(self, batch: _Optional[int] = ..., outcomes: _Optional[bytes] = ..., reasons: _Optional[bytes] = ..., offsets: _Optional[bytes] = ..., shards: _Optional[bytes] = ..., shard_names: _Optional[_Iterable[str]] = ..., epochs: _Optional[_Iterable[int]] = ..., ingest_time: _Optional[int] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ...) -> None: ...
+    batches: _containers.RepeatedScalarFieldContainer[int]
+    sizes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, batch: _Optional[int] = ..., outcomes: _Optional[bytes] = ..., reasons: _Optional[bytes] = ..., offsets: _Optional[bytes] = ..., shards: _Optional[bytes] = ..., shard_names: _Optional[_Iterable[str]] = ..., epochs: _Optional[_Iterable[int]] = ..., ingest_time: _Optional[int] = ..., fault: _Optional[_Union[Fault, _Mapping]] = ..., batches: _Optional[_Iterable[int]] = ..., sizes: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Fault(_message.Message):
     __slots__ = ("code", "message", "retry_after_s")
@@ -149,46 +171,70 @@ class GetReply(_message.Message):
     def __init__(self, twin: _Optional[_Union[TwinState, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., withheld: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BatchGetRequest(_message.Message):
-    __slots__ = ("kind", "ids", "fields")
+    __slots__ = ("kind", "ids", "fields", "format", "lines")
     KIND_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
     kind: str
     ids: _containers.RepeatedScalarFieldContainer[str]
     fields: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, kind: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., fields: _Optional[_Iterable[str]] = ...) -> None: ...
+    format: Format
+    lines: bytes
+    def __init__(self, kind: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., fields: _Optional[_Iterable[str]] = ..., format: _Optional[_Union[Format, str]] = ..., lines: _Optional[bytes] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("kind", "where", "fields", "order", "limit", "region")
+    __slots__ = ("kind", "where", "fields", "order", "limit", "region", "format")
     KIND_FIELD_NUMBER: _ClassVar[int]
     WHERE_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
     kind: str
     where: str
     fields: _containers.RepeatedScalarFieldContainer[str]
     order: str
     limit: int
     region: str
-    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ...) -> None: ...
+    format: Format
+    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ..., format: _Optional[_Union[Format, str]] = ...) -> None: ...
 
 class SearchReply(_message.Message):
-    __slots__ = ("twins", "shown", "total", "mode", "now", "missing")
+    __slots__ = ("twins", "shown", "total", "mode", "now", "missing", "columns")
     TWINS_FIELD_NUMBER: _ClassVar[int]
     SHOWN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     NOW_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
     twins: _containers.RepeatedCompositeFieldContainer[TwinState]
     shown: int
     total: int
     mode: Mode
     now: int
     missing: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+    columns: _containers.RepeatedCompositeFieldContainer[Columns]
+    def __init__(self, twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ...) -> None: ...
+
+class Columns(_message.Message):
+    __slots__ = ("shard", "region", "offset", "epoch", "now", "arrow")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    ARROW_FIELD_NUMBER: _ClassVar[int]
+    shard: str
+    region: str
+    offset: int
+    epoch: int
+    now: int
+    arrow: bytes
+    def __init__(self, shard: _Optional[str] = ..., region: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ..., now: _Optional[int] = ..., arrow: _Optional[bytes] = ...) -> None: ...
 
 class AggregateRequest(_message.Message):
     __slots__ = ("kind", "where", "by", "measures", "order", "limit", "region")
@@ -251,7 +297,7 @@ class ReceiptsReply(_message.Message):
     def __init__(self, receipts: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("id", "source", "outcome", "reason", "shard", "offset", "epoch", "event_time", "ingest_time", "key", "type", "writer", "receipt")
+    __slots__ = ("id", "source", "outcome", "reason", "shard", "offset", "epoch", "event_time", "ingest_time", "key", "type", "writer", "receipt", "redrives", "settled_by", "field", "expected", "got")
     ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -265,6 +311,11 @@ class Receipt(_message.Message):
     TYPE_FIELD_NUMBER: _ClassVar[int]
     WRITER_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    REDRIVES_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_BY_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    GOT_FIELD_NUMBER: _ClassVar[int]
     id: str
     source: str
     outcome: str
@@ -278,13 +329,76 @@ class Receipt(_message.Message):
     type: str
     writer: str
     receipt: str
-    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., shard: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ..., event_time: _Optional[int] = ..., ingest_time: _Optional[int] = ..., key: _Optional[str] = ..., type: _Optional[str] = ..., writer: _Optional[str] = ..., receipt: _Optional[str] = ...) -> None: ...
+    redrives: str
+    settled_by: str
+    field: str
+    expected: str
+    got: str
+    def __init__(self, id: _Optional[str] = ..., source: _Optional[str] = ..., outcome: _Optional[str] = ..., reason: _Optional[str] = ..., shard: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ..., event_time: _Optional[int] = ..., ingest_time: _Optional[int] = ..., key: _Optional[str] = ..., type: _Optional[str] = ..., writer: _Optional[str] = ..., receipt: _Optional[str] = ..., redrives: _Optional[str] = ..., settled_by: _Optional[str] = ..., field: _Optional[str] = ..., expected: _Optional[str] = ..., got: _Optional[str] = ...) -> None: ...
 
 class QuarantineRequest(_message.Message):
-    __slots__ = ("limit",)
+    __slots__ = ("limit", "type", "reason", "source")
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     limit: int
-    def __init__(self, limit: _Optional[int] = ...) -> None: ...
+    type: str
+    reason: str
+    source: str
+    def __init__(self, limit: _Optional[int] = ..., type: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
+
+class RedriveRequest(_message.Message):
+    __slots__ = ("type", "reason", "source", "ids", "limit", "dry_run", "since")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    reason: str
+    source: str
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    limit: int
+    dry_run: bool
+    since: int
+    def __init__(self, type: _Optional[str] = ..., reason: _Optional[str] = ..., source: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., dry_run: bool = ..., since: _Optional[int] = ...) -> None: ...
+
+class RedriveReply(_message.Message):
+    __slots__ = ("judged", "outcomes", "reasons", "events", "left", "missing", "next", "settled")
+    class OutcomesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class ReasonsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_FIELD_NUMBER: _ClassVar[int]
+    judged: int
+    outcomes: _containers.ScalarMap[str, int]
+    reasons: _containers.ScalarMap[str, int]
+    events: _containers.RepeatedCompositeFieldContainer[Receipt]
+    left: int
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    next: int
+    settled: int
+    def __init__(self, judged: _Optional[int] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., reasons: _Optional[_Mapping[str, int]] = ..., events: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ..., left: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., next: _Optional[int] = ..., settled: _Optional[int] = ...) -> None: ...
 
 class QuarantineReply(_message.Message):
     __slots__ = ("parked", "shown", "total", "now")
@@ -309,6 +423,39 @@ class LocateRequest(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ...) -> None: ...
 
 class LocateReply(_message.Message):
+    __slots__ = ("shard", "epoch", "address")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    shard: str
+    epoch: int
+    address: str
+    def __init__(self, shard: _Optional[str] = ..., epoch: _Optional[int] = ..., address: _Optional[str] = ...) -> None: ...
+
+class RoutesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RoutesReply(_message.Message):
+    __slots__ = ("routes", "tenant", "region", "holders")
+    class HoldersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    routes: _containers.RepeatedCompositeFieldContainer[Route]
+    tenant: str
+    region: str
+    holders: _containers.ScalarMap[str, str]
+    def __init__(self, routes: _Optional[_Iterable[_Union[Route, _Mapping]]] = ..., tenant: _Optional[str] = ..., region: _Optional[str] = ..., holders: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Route(_message.Message):
     __slots__ = ("shard", "epoch", "address")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -352,7 +499,7 @@ class StatusReply(_message.Message):
     def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., clock: _Optional[str] = ..., speed: _Optional[float] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., notes: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class ShardStatus(_message.Message):
-    __slots__ = ("name", "region", "kind", "epoch", "state", "pid", "address", "offset", "durable_offset", "checkpoint_offset", "twins", "outcomes", "events_per_s", "memory_bytes", "queue", "queue_bound", "headroom", "newest_as_of", "truth_digest", "replay_digest", "recovery_s", "replayed", "journal_bytes", "fsync_p99_ms", "journal_truth_digest", "journal_replay_digest")
+    __slots__ = ("name", "region", "kind", "epoch", "state", "pid", "address", "offset", "durable_offset", "checkpoint_offset", "twins", "outcomes", "events_per_s", "memory_bytes", "queue", "queue_bound", "headroom", "newest_as_of", "truth_digest", "replay_digest", "recovery_s", "replayed", "journal_bytes", "fsync_p99_ms", "journal_truth_digest", "journal_replay_digest", "queues", "outbox", "archive")
     class TwinsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -393,6 +540,9 @@ class ShardStatus(_message.Message):
     FSYNC_P99_MS_FIELD_NUMBER: _ClassVar[int]
     JOURNAL_TRUTH_DIGEST_FIELD_NUMBER: _ClassVar[int]
     JOURNAL_REPLAY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    QUEUES_FIELD_NUMBER: _ClassVar[int]
+    OUTBOX_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
     name: str
     region: str
     kind: str
@@ -419,7 +569,64 @@ class ShardStatus(_message.Message):
     fsync_p99_ms: float
     journal_truth_digest: str
     journal_replay_digest: str
-    def __init__(self, name: _Optional[str] = ..., region: _Optional[str] = ..., kind: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ..., offset: _Optional[int] = ..., durable_offset: _Optional[int] = ..., checkpoint_offset: _Optional[int] = ..., twins: _Optional[_Mapping[str, int]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., events_per_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., queue: _Optional[int] = ..., queue_bound: _Optional[int] = ..., headroom: _Optional[float] = ..., newest_as_of: _Optional[int] = ..., truth_digest: _Optional[str] = ..., replay_digest: _Optional[str] = ..., recovery_s: _Optional[float] = ..., replayed: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., fsync_p99_ms: _Optional[float] = ..., journal_truth_digest: _Optional[str] = ..., journal_replay_digest: _Optional[str] = ...) -> None: ...
+    queues: _containers.RepeatedCompositeFieldContainer[QueueStatus]
+    outbox: OutboxStatus
+    archive: ArchiveStatus
+    def __init__(self, name: _Optional[str] = ..., region: _Optional[str] = ..., kind: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ..., offset: _Optional[int] = ..., durable_offset: _Optional[int] = ..., checkpoint_offset: _Optional[int] = ..., twins: _Optional[_Mapping[str, int]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., events_per_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., queue: _Optional[int] = ..., queue_bound: _Optional[int] = ..., headroom: _Optional[float] = ..., newest_as_of: _Optional[int] = ..., truth_digest: _Optional[str] = ..., replay_digest: _Optional[str] = ..., recovery_s: _Optional[float] = ..., replayed: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., fsync_p99_ms: _Optional[float] = ..., journal_truth_digest: _Optional[str] = ..., journal_replay_digest: _Optional[str] = ..., queues: _Optional[_Iterable[_Union[QueueStatus, _Mapping]]] = ..., outbox: _Optional[_Union[OutboxStatus, _Mapping]] = ..., archive: _Optional[_Union[ArchiveStatus, _Mapping]] = ...) -> None: ...
+
+class ArchiveStatus(_message.Message):
+    __slots__ = ("url", "offset", "recorded", "failures", "error", "floor", "restored", "keep_s")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
+    RESTORED_FIELD_NUMBER: _ClassVar[int]
+    KEEP_S_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    offset: int
+    recorded: int
+    failures: int
+    error: str
+    floor: int
+    restored: str
+    keep_s: float
+    def __init__(self, url: _Optional[str] = ..., offset: _Optional[int] = ..., recorded: _Optional[int] = ..., failures: _Optional[int] = ..., error: _Optional[str] = ..., floor: _Optional[int] = ..., restored: _Optional[str] = ..., keep_s: _Optional[float] = ...) -> None: ...
+
+class OutboxStatus(_message.Message):
+    __slots__ = ("waiting", "homeless", "oldest_s", "refused")
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    HOMELESS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_S_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    waiting: int
+    homeless: int
+    oldest_s: float
+    refused: int
+    def __init__(self, waiting: _Optional[int] = ..., homeless: _Optional[int] = ..., oldest_s: _Optional[float] = ..., refused: _Optional[int] = ...) -> None: ...
+
+class QueueStatus(_message.Message):
+    __slots__ = ("urgency", "batches", "events", "bytes", "batches_bound", "events_bound", "bytes_bound", "shed", "expired")
+    URGENCY_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_BOUND_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_BOUND_FIELD_NUMBER: _ClassVar[int]
+    BYTES_BOUND_FIELD_NUMBER: _ClassVar[int]
+    SHED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    urgency: Urgency
+    batches: int
+    events: int
+    bytes: int
+    batches_bound: int
+    events_bound: int
+    bytes_bound: int
+    shed: int
+    expired: int
+    def __init__(self, urgency: _Optional[_Union[Urgency, str]] = ..., batches: _Optional[int] = ..., events: _Optional[int] = ..., bytes: _Optional[int] = ..., batches_bound: _Optional[int] = ..., events_bound: _Optional[int] = ..., bytes_bound: _Optional[int] = ..., shed: _Optional[int] = ..., expired: _Optional[int] = ...) -> None: ...
 
 class ColumnsRequest(_message.Message):
     __slots__ = ("kind", "fields", "where", "region")

@@ -69,10 +69,20 @@ class TwinStub(object):
                 request_serializer=serving_dot_wire_dot_twin__pb2.QuarantineRequest.SerializeToString,
                 response_deserializer=serving_dot_wire_dot_twin__pb2.QuarantineReply.FromString,
                 _registered_method=True)
+        self.Redrive = channel.unary_unary(
+                '/supplytwin.v1.Twin/Redrive',
+                request_serializer=serving_dot_wire_dot_twin__pb2.RedriveRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.RedriveReply.FromString,
+                _registered_method=True)
         self.Locate = channel.unary_unary(
                 '/supplytwin.v1.Twin/Locate',
                 request_serializer=serving_dot_wire_dot_twin__pb2.LocateRequest.SerializeToString,
                 response_deserializer=serving_dot_wire_dot_twin__pb2.LocateReply.FromString,
+                _registered_method=True)
+        self.Routes = channel.unary_unary(
+                '/supplytwin.v1.Twin/Routes',
+                request_serializer=serving_dot_wire_dot_twin__pb2.RoutesRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.RoutesReply.FromString,
                 _registered_method=True)
         self.Status = channel.unary_unary(
                 '/supplytwin.v1.Twin/Status',
@@ -138,8 +148,22 @@ class TwinServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Redrive(self, request, context):
+        """Judge parked events again; what now keeps its contract is applied. Needs the scope write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Locate(self, request, context):
         """Who writes a key: shard, epoch, address.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Routes(self, request, context):
+        """Every shard with its writer, and what it takes to find the owner of a key oneself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,10 +221,20 @@ def add_TwinServicer_to_server(servicer, server):
                     request_deserializer=serving_dot_wire_dot_twin__pb2.QuarantineRequest.FromString,
                     response_serializer=serving_dot_wire_dot_twin__pb2.QuarantineReply.SerializeToString,
             ),
+            'Redrive': grpc.unary_unary_rpc_method_handler(
+                    servicer.Redrive,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.RedriveRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.RedriveReply.SerializeToString,
+            ),
             'Locate': grpc.unary_unary_rpc_method_handler(
                     servicer.Locate,
                     request_deserializer=serving_dot_wire_dot_twin__pb2.LocateRequest.FromString,
                     response_serializer=serving_dot_wire_dot_twin__pb2.LocateReply.SerializeToString,
+            ),
+            'Routes': grpc.unary_unary_rpc_method_handler(
+                    servicer.Routes,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.RoutesRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.RoutesReply.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
@@ -413,6 +447,33 @@ class Twin(object):
             _registered_method=True)
 
     @staticmethod
+    def Redrive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Redrive',
+            serving_dot_wire_dot_twin__pb2.RedriveRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.RedriveReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Locate(request,
             target,
             options=(),
@@ -429,6 +490,33 @@ class Twin(object):
             '/supplytwin.v1.Twin/Locate',
             serving_dot_wire_dot_twin__pb2.LocateRequest.SerializeToString,
             serving_dot_wire_dot_twin__pb2.LocateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Routes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Routes',
+            serving_dot_wire_dot_twin__pb2.RoutesRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.RoutesReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,22 +11,31 @@ from tests.twin.histories import NOW, SHIPMENTS, decoded, event, message, tell, 
 HOME = Path("/shard")  # of a simulated disk
 
 
-def shard(folder, epoch=1, *, disk=None, journal=FileJournal, ready=True, rule=SHIPMENTS):
+def shard(
+    folder,
+    epoch=1,
+    *,
+    disk=None,
+    journal=FileJournal,
+    ready=True,
+    rule=SHIPMENTS,
+    clock=lambda: NOW,
+):
     disk = disk or OsDisk()
     one = Shard(
         name="shipment/east/0",
         rule=rule,
         journal=journal(disk, folder, epoch, "test"),
         checkpoints=Checkpoints(disk, folder),
-        clock=lambda: NOW,
+        clock=clock,
     )
     if ready:
         one.recover()
     return one
 
 
-def claimed(folder, epoch, disk=None):
-    journal = FileJournal(disk or OsDisk(), folder, epoch, "test")
+def claimed(folder, epoch, disk=None, archive=None):
+    journal = FileJournal(disk or OsDisk(), folder, epoch, "test", archive=archive)
     journal.claim()
     return journal
 

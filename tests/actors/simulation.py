@@ -6,6 +6,7 @@ the clients were told against what is there. A failed check raises Broken.
 
 import errno
 import random
+import zlib
 
 from actors import journal_file, marker
 from actors.checkpoints import Checkpoints
@@ -226,7 +227,11 @@ class World:
     def witnessed(self):
         if not self.disk.exists(HOME / "witness"):
             return -1
-        return int.from_bytes(self.disk.read(HOME / "witness", 0, 8), "little")
+        raw = self.disk.read(HOME / "witness", 0, journal_file.WITNESS.size)
+        if len(raw) < journal_file.WITNESS.size:
+            return -1
+        offset, check = journal_file.WITNESS.unpack(raw)
+        return offset if check == zlib.crc32(raw[:8]) else -1  # half of it may have been written
 
     def ingest(self):
         messages = [self.batch() for _ in range(self.rng.choice([1, 1, 2, 3]))]

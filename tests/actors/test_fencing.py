@@ -114,6 +114,7 @@ def test_a_replaced_writer_does_not_answer_reads_nor_write_checkpoints(tmp_path)
         lambda: offer(old, event()),
         lambda: offer(old, event(id="new")),
         lambda: offer(old, event(id="../bad")),
+        lambda: old.due(10),
     ):
         with pytest.raises(Fenced):
             ask()

@@ -89,6 +89,18 @@ def test_what_is_restored_after_a_refused_start_is_whole_again():
     assert firsts(claimed(HOME, 3, disk)) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("kept", range(12))
+def test_a_witness_that_was_half_written_refuses_no_start(kept):
+    system, _ = written(3, witness=True)
+    node = system.file(HOME / "witness")
+    new = bytes(node.now)
+    OsDisk(system).note(HOME / "witness", journal_file.WITNESS.pack(2, 0))
+    old = bytes(node.now)
+    node.now = bytearray(new[:kept] + old[kept:])
+
+    assert recovered(system) == ([0, 1, 2], 0)
+
+
 def flipped(witness, step):
     """Return what is found after each `step`-th bit was flipped, by where it lies."""
     system, ends = written(2, witness=witness)

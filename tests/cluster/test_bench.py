@@ -66,7 +66,7 @@ def twin_of(shard, id):
         if f"{group}.as_of" not in cells:
             continue
         for field in fields:
-            said = "DEPARTED" if field == "status" else cells[field]
+            said = "DEPARTED" if field == "status" else cells.get(field, cells[f"{group}.as_of"])
             as_of, source = cells[f"{group}.as_of"], cells[f"{group}.source"]
             values[field] = Value(said, as_of, 0.0, 1.0, source, 0, "live", "")
     return TwinState(id, id, "east", values, "shipment/east/0", 0, 1)

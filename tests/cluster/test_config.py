@@ -36,6 +36,8 @@ def test_a_variable_wins_over_the_file_and_the_option_over_both(tmp_path: Path) 
     [
         ("bas_port = 1", "did you mean base_port?"),
         ("[shards]\nshipmnt = 2", "did you mean shards.shipment?"),
+        ('[storage]\nulr = "file:///a"', "did you mean storage.url?"),
+        ("[retention]\nsegment_s = 1", "did you mean retention.segments_s?"),
         ("zzz = 1", "there are folder, base_port"),
     ],
 )
@@ -73,6 +75,12 @@ def test_an_unknown_variable_is_an_error_and_a_clients_variable_is_not(tmp_path:
         ("[shards]\nsite = 0", ">= 1"),
         ('tenant = "a/b"', "no name for a tenant"),
         ("speed = = 1", "no TOML"),
+        ('[storage]\nurl = "/a/folder"', "names no storage"),
+        ('[storage]\nurl = "s3://"', "names no storage"),
+        ('[storage]\nurl = "ftp://a/b"', "names no storage"),
+        ('[storage]\nurl = "file:///a"\nevery_s = 0', "> 0"),
+        ("[retention]\nsegments_s = 60", "names no archive"),
+        ('[storage]\nurl = "file:///a"\n[retention]\nsegments_s = -1', ">= 0"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_place(tmp_path: Path, text: str, word: str) -> None:
@@ -103,3 +111,15 @@ def test_every_region_has_its_own_ports_and_none_is_taken_twice() -> None:
 
 def test_nested_keys_are_flat_with_a_dot() -> None:
     assert flat(Config())["shards.supplier"] == 1
+
+
+def test_storage_is_read_from_the_file_and_from_variables(tmp_path: Path) -> None:
+    file = tmp_path / "twin.toml"
+    file.write_text('[storage]\nurl = "s3://bucket/{region}"\n[retention]\nsegments_s = 86400\n')
+
+    config = load(file, {"TWIN_STORAGE_EVERY_S": "5"}).config
+
+    assert (config.storage.url, config.storage.every_s) == ("s3://bucket/{region}", 5.0)
+    assert config.retention.segments_s == 86_400.0
+    assert Config().storage.url == ""
+    assert Config().retention.segments_s == 0.0

@@ -13,10 +13,11 @@ from cluster.world.noise import HELD_US, sendings
 from cluster.world.orders import journey, limits, orders
 from cluster.world.replay import Replay
 from cluster.world.telemetry import reports
-from cluster.world.warehouse import WEEK_US, Item, counted, stock
+from cluster.world.warehouse import WEEK_US, Item, counted, passed_on, stock
 from serving.client import Event
 from tests.cluster.recorder import Recorder
 from twin.contracts import DAY_US
+from twin.derived import stock_id
 from twin.errors import BadRequest
 
 TICK = DAY_US // 8  # half a second of the demo's replay clock
@@ -114,6 +115,51 @@ def test_a_week_of_stock_leads_from_one_count_to_the_next_and_never_below_nothin
             held += event.data["delta"]
             assert held > 0
     assert all(0 <= lost <= counted(item, number, seed) // 50 for lost in losses)
+
+
+def test_what_a_shipment_brings_is_passed_on_and_no_count_comes_between(real):
+    replay = Replay(real, START_US, START_US, 1)
+    items = {item.id: item for item in replay.items}
+    every = [o for o in orders(real, places(), origins()) if o.delivered_us > START_US]
+    assert len(every) > 600
+
+    for order in every:
+        item = items[stock_id(order.end.id, order.product_group)]
+        for brought in (order.delivered_us, _count(item, order.delivered_us)):
+            event = passed_on(item, order._replace(delivered_us=brought), 1)
+            assert event.data["delta"] == -order.quantity
+            assert brought <= event.time <= brought + DAY_US // 4
+            assert brought <= event.time <= max(brought, _count(item, brought) - 1)
+
+
+def _count(item, at_us):
+    """Return when an item is counted next, now if it is counted now."""
+    week = stock(item, at_us - 1, at_us + WEEK_US, 1)
+    return next(event.time for event in week if event.type == "stock.counted")
+
+
+def test_all_that_the_twin_derives_of_a_week_is_passed_on_again(real, week):
+    brought = Counter()
+    for event in sent(week):
+        if event.id.partition(":passed:")[2]:
+            brought[event.id] += 1
+    delivered = {e.subject for e in sent(week) if e.type == "shipment.delivered"}
+
+    told = {name.rpartition(":")[2] for name in brought}
+    recent = {
+        o.id
+        for o in orders(real, places(), origins())
+        if o.delivered_us > START_US - WEEK_US and o.closed_us <= START_US
+    }
+    assert set(brought.values()) == {1}
+    assert recent
+    assert told >= recent
+    late = delivered - told  # delivered long before: a count since then holds them
+    assert all(
+        e.time <= START_US - WEEK_US
+        for e in sent(week)
+        if e.type == "shipment.delivered" and e.subject in late
+    )
 
 
 def test_noise_keeps_the_time_of_an_event_and_has_its_shares():

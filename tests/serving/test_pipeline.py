@@ -14,57 +14,105 @@ async def numbers(n):
 
 
 async def collect(stream):
-    return [answer async for answer in stream]
+    return [answer async for answers in stream for answer in answers]
+
+
+def promised():
+    return asyncio.get_running_loop().create_future()
+
+
+def settled(answer):
+    future = promised()
+    future.set_result(answer)
+    return future
 
 
 def test_answers_come_in_the_order_of_their_requests_though_later_ones_end_first():
-    gates = [asyncio.Event() for _ in range(3)]
+    async def run():
+        futures = []
 
-    async def work(i):
-        if i + 1 < len(gates):
-            await gates[i + 1].wait()
-        gates[i].set()
-        return i
+        async def begin(i):
+            futures.append(promised())
+            if len(futures) == 3:
+                for number in (2, 1, 0):
+                    futures[number].set_result(number)
+            return futures[i]
 
-    assert asyncio.run(collect(pipelined(numbers(3), work, 8))) == [0, 1, 2]
+        return await collect(pipelined(numbers(3), begin, 8))
+
+    assert asyncio.run(run()) == [0, 1, 2]
+
+
+def test_a_request_is_begun_only_when_the_one_before_it_was():
+    begun = []
+
+    async def run():
+        async def begin(i):
+            begun.append(("first", i))
+            await asyncio.sleep(0)
+            begun.append(("last", i))
+            return settled(i)
+
+        await collect(pipelined(numbers(3), begin, 8))
+
+    asyncio.run(run())
+
+    assert begun == [(step, i) for i in range(3) for step in ("first", "last")]
+
+
+def test_answers_that_are_there_together_are_given_together():
+    async def run():
+        futures = []
+
+        async def begin(i):
+            futures.append(promised())
+            if len(futures) == 5:
+                for number, future in enumerate(futures):
+                    future.set_result(number)
+            return futures[i]
+
+        return [answers async for answers in pipelined(numbers(5), begin, 8)]
+
+    assert asyncio.run(run()) == [[0, 1, 2, 3, 4]]
 
 
 def test_no_more_requests_are_under_way_than_the_window_allows():
     under_way, most = 0, 0
 
-    async def work(i):
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0)
-        under_way -= 1
-        return i
-
-    asyncio.run(collect(pipelined(numbers(50), work, 4)))
-
-    assert 1 < most <= 4 + 2  # one more waits for its place, one for its answer to be taken
-
-
-def test_a_failure_of_one_request_is_raised_and_the_others_are_called_off():
-    called_off = []
-
-    async def work(i):
-        if i == 0:
-            raise Malformed("no batch")
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            called_off.append(i)
-            raise
-
     async def run():
-        with pytest.raises(Malformed):
-            await collect(pipelined(numbers(3), work, 8))
-        await asyncio.sleep(0)
+        async def begin(i):
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            future = promised()
+            asyncio.get_running_loop().call_soon(future.set_result, i)
+            return future
+
+        nonlocal under_way
+        async for answers in pipelined(numbers(50), begin, 4):
+            under_way -= len(answers)
 
     asyncio.run(run())
 
-    assert set(called_off) <= {1, 2}
+    assert 1 < most <= 4
+    assert under_way == 0
+
+
+def test_a_failure_of_one_request_is_raised_and_the_others_are_called_off():
+    async def run():
+        futures = []
+
+        async def begin(i):
+            futures.append(promised())
+            if len(futures) == 3:
+                futures[0].set_exception(Malformed("no batch"))
+            return futures[i]
+
+        with pytest.raises(Malformed):
+            await collect(pipelined(numbers(3), begin, 8))
+        return [future.cancelled() for future in futures]
+
+    assert asyncio.run(run()) == [False, True, True]
 
 
 def test_a_stream_that_breaks_is_told_after_what_came_before():
@@ -72,14 +120,14 @@ def test_a_stream_that_breaks_is_told_after_what_came_before():
         yield 1
         raise ConnectionError("gone")
 
-    async def work(i):
-        return i
-
     answers = []
 
     async def run():
-        async for answer in pipelined(broken(), work, 8):
-            answers.append(answer)
+        async def begin(i):
+            return settled(i)
+
+        async for some in pipelined(broken(), begin, 8):
+            answers.extend(some)
 
     with pytest.raises(ConnectionError):
         asyncio.run(run())
@@ -88,17 +136,18 @@ def test_a_stream_that_breaks_is_told_after_what_came_before():
 
 
 def test_a_caller_who_leaves_early_leaves_nothing_running():
-    async def work(i):
-        await asyncio.sleep(0)
-        return i
-
     async def run():
-        stream = pipelined(numbers(1000), work, 2)
+        futures = []
+
+        async def begin(i):
+            futures.append(promised() if i else settled(i))
+            return futures[i]
+
+        stream = pipelined(numbers(1000), begin, 2)
         await anext(stream)
         await stream.aclose()
         await asyncio.sleep(0)
-        return [t for t in asyncio.all_tasks() if t is not asyncio.current_task() and not t.done()]
+        tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+        return [t for t in tasks if not t.done()], [f for f in futures if not f.done()]
 
-    left = asyncio.run(run())
-
-    assert left == []
+    assert asyncio.run(run()) == ([], [])

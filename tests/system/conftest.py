@@ -60,6 +60,11 @@ def beginning(running):
             "promised_at",
             1000,
         )
+        until(
+            lambda: not any(shard.outbox.waiting for shard in client.status().shards),
+            "what follows from the deliveries to arrive",
+            60,
+        )
         kinds = ("shipment", "site", "supplier", "stock")
         columns = {kind: client.columns(kind).columns for kind in kinds}
         return Beginning(rows.now, rows, columns)

@@ -1,5 +1,7 @@
 """Who may ask: every method of every server wants a token, and nothing listens to a network."""
 
+import http.client
+import json
 import time
 
 import grpc
@@ -14,7 +16,7 @@ from tests.system.running import LOOPBACK
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Twin"]
 METHODS = [method.name for method in SERVICE.methods]
-WRITES = {"Ingest"}
+WRITES = {"Ingest", "Redrive"}
 
 pytestmark = pytest.mark.ray
 
@@ -141,6 +143,29 @@ def test_every_socket_of_every_process_listens_on_loopback_only(served):
     assert len({s.pid for s in sockets}) >= 12  # shards, gateways, Ray's own, Serve's
     outside = [s for s in sockets if not s.address.startswith(LOOPBACK)]
     assert outside == []
+
+
+def submitted(port, method):
+    """Ask a port to run a job, as Ray's dashboard would; return the HTTP status, 0 if none."""
+    job = json.dumps({"entrypoint": "id"})
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        line.request(method, "/api/jobs/", job, {"Host": "evil.example"})
+        return line.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        line.close()
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_row_54_no_port_of_any_process_takes_a_job_from_a_stranger(served, method):
+    ports = {socket.port for socket in served.sockets()}
+
+    answers = {port: submitted(port, method) for port in ports}
+
+    assert len(ports) >= 12
+    assert {port: status for port, status in answers.items() if 200 <= status < 400} == {}
 
 
 def test_secrets_are_for_their_owner_alone(twin):

@@ -13,6 +13,7 @@ SYNTHETIC = {
     "shipment": ("departure", "position", "condition", "prediction"),
     "stock": ("item", "level"),
 }
+FOLLOWS = {("stock", "item"), ("stock", "level"), ("supplier", "deliveries")}  # from shipments
 
 pytestmark = pytest.mark.ray
 
@@ -62,6 +63,9 @@ def test_all_that_is_made_up_says_so_in_its_source(beginning):
         for group in groups:
             sources = {source for source in columns[f"{group}_source"] if source}
             seen |= sources
+            derived = {s for s in sources if s.startswith(("twin/", "demo/twin/"))}
+            assert not derived or (kind, group) in FOLLOWS, (kind, group)
+            sources -= derived
             assert all(s in REAL or s.startswith(MADE_UP) for s in sources), (kind, group)
             if group in SYNTHETIC.get(kind, ()):
                 assert not sources & REAL, (kind, group)

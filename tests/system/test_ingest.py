@@ -1,12 +1,16 @@
 """Ingest into a running twin: every event has its outcome, its receipt and its shard."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import msgspec
 import pyarrow as pa
 import pytest
 
 from serving.client import Event
 from serving.wire import twin_pb2 as pb
+from tests.cluster.test_ingest import TOML, text
 from tests.system.facts import HOUR, NOON, position
+from tests.system.running import kill, until
 from twin.errors import AmbiguousKey
 
 pytestmark = pytest.mark.ray
@@ -159,5 +163,63 @@ def test_what_is_no_batch_of_events_is_refused_as_a_whole_and_the_stream_goes_on
     replies = list(bare.Ingest(iter(requests), metadata=metadata))
 
     assert [reply.batch for reply in replies] == [1, 2, 3]
-    assert [reply.fault.code for reply in replies] == ["MALFORMED", "MALFORMED", ""]
+    assert [reply.fault.code for reply in replies] == ["MALFORMED", "ARROW_INVALID", ""]
     assert list(replies[2].outcomes) == [pb.Outcome.APPLIED]
+
+
+def test_an_event_for_another_region_is_forwarded_to_it_by_any_gateway(twin):
+    with twin.client("west") as west, twin.client("east") as east:
+        (there,) = west.ingest([position("t-forward", NOON, 3.0, name="forward", region="east")])
+        (again,) = east.ingest([position("t-forward", NOON, 3.0, name="forward", region="east")])
+
+        assert (there.outcome, again.outcome) == ("APPLIED", "DUPLICATE")
+        assert there.shard == again.shard
+        assert there.shard.startswith("shipment/east/")
+        assert west.get("shipment", "t-forward").region == "east"
+
+
+def test_an_event_of_the_future_is_parked_and_applied_by_a_redrive_when_its_day_has_come(living):
+    with living.client() as client:
+        ahead = client.status().now + 36 * HOUR
+        (parked,) = client.ingest([position("t-ahead", ahead, 5.0, name="ahead")])
+
+        found = until(
+            lambda: client.redrive(source="test/grpc", ids=["ahead"]).outcomes["APPLIED"],
+            "the day of the event",
+        )
+
+        (now,) = client.receipts("test/grpc", ["ahead"])
+        then = client.receipt(now.redrives)
+        assert (parked.outcome, parked.reason) == ("PARKED", "TIME_OUT_OF_RANGE")
+        assert (found, now.outcome) == (1, "APPLIED")
+        assert (then.offset, then.settled_by) == (parked.offset, now.receipt)
+        assert client.get("shipment", "t-ahead").values["lat"].as_of == ahead
+
+
+def test_a_shard_that_is_killed_while_a_file_is_taken_costs_no_event(twin, tmp_path):
+    n, name = 150_000, "shipment/east/0"
+    (tmp_path / "track.toml").write_text(TOML.replace("tracker", "killed").replace("'S'", "'K'"))
+    (tmp_path / "track.csv").write_text(text(n))
+    before = twin.shard(name)
+    words = ("ingest", str(tmp_path / "track.csv"), "--mapping", str(tmp_path / "track.toml"))
+
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(twin.twin, *words, "--json")
+        until(lambda: any((twin.folder / "ingest").glob("[!.]*.json")), "the first answer", 60)
+        kill(before.pid)
+        under_way = not run.done()
+        told = run.result()
+
+    assert under_way
+    assert told.status == 0, told
+    outcomes = told.json["outcomes"]
+    assert (told.json["rows"], told.json["events"]) == (n, 2 * n - 5)
+    assert outcomes["PARKED"] == outcomes["REJECTED"] == 0
+    assert twin.shard(name).epoch > before.epoch
+    with twin.client() as client:
+        for start in range(0, n, 15_000):
+            known = client.receipts("killed", [f"p{i}" for i in range(start, start + 500)])
+            assert {receipt.outcome for receipt in known} <= {"APPLIED", "SUPERSEDED"}
+        found = client.search("shipment", "promised_at = '2013-09-01'", ["lat"], limit=1000)
+    mine = {one.id: one.values["lat"].value for one in found.twins if one.id.startswith("K")}
+    assert mine == {f"K{i}": float((n - 50 + i) % 90) for i in range(50)}

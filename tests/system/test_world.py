@@ -12,6 +12,7 @@ from serving.client import Event
 from tests.system.running import LIVING, STILL, until
 from tests.system.scms import START, day_us, lines
 from twin.contracts import DAY_US
+from twin.derived import stock_id
 from twin.kinds import ABSENT
 
 DAYS = 4
@@ -43,8 +44,8 @@ class Fold:
                 found[event.subject] = event
         return found
 
-    def on_hand(self):
-        """Return subject -> the latest count and the movements after it."""
+    def on_hand(self, delivered):
+        """Return subject -> the latest count, the movements and the deliveries after it."""
         held = {}
         for subject, count in self.latest("stock.counted").items():
             moves = [
@@ -52,6 +53,7 @@ class Fold:
                 for e in self.standing
                 if e.type == "stock.moved" and e.subject == subject and e.time > count.time
             ]
+            moves += [packs for at, packs in delivered.get(subject, ()) if at > count.time]
             held[subject] = count.data["quantity"] + sum(moves)
         return held
 
@@ -77,6 +79,10 @@ def test_repeated_late_and_corrected_events_end_in_what_they_say_together(stoppe
     counts = twin.world()["counts"]
 
     with twin.client() as client:
+        until(
+            lambda: not any(s.outbox.waiting > s.outbox.homeless for s in client.status().shards),
+            "what follows from the deliveries to arrive",
+        )
         shipments, stock = client.columns("shipment").columns, client.columns("stock").columns
 
     assert fold.repeats > 0
@@ -102,8 +108,18 @@ def test_repeated_late_and_corrected_events_end_in_what_they_say_together(stoppe
     for subject, departed in fold.latest("shipment.departed").items():
         assert shipments["departed_at"][rows[subject]] == departed.time
     held = dict(zip(stock["id"], stock["on_hand"], strict=True))
-    expected = fold.on_hand()
+    expected = fold.on_hand(_delivered(shipments))
     assert {id: n for id, n in held.items() if not id.startswith("t-")} == expected
+
+
+def _delivered(shipments):
+    """Return stock -> (when, packs) of every delivery."""
+    found = {}
+    names = ("site", "product_group", "delivered_at", "quantity")
+    for site, product, at, packs in zip(*(shipments[n].tolist() for n in names), strict=True):
+        if at != ABSENT and site:
+            found.setdefault(stock_id(site, product), []).append((at, packs))
+    return found
 
 
 def test_the_receipt_of_a_corrected_event_and_of_its_correction_are_kept(stopped):

@@ -164,11 +164,17 @@ def decoded(state):
         texts = {f.name for f in KINDS[kind].fields if f.dtype == "text"}
         texts |= {f"{group.name}.source" for group in KINDS[kind].groups}
         twins = told.setdefault(kind, {name: {} for name in names})
-        for column in table.blanks:
+        columns = {name: table.column(name) for name in [*table.blanks, *table.aliases]}
+        blanks = {name: table.blanks[table.aliases.get(name, name)].item() for name in columns}
+        for group in KINDS[kind].groups:
+            tie = f"{group.name}.tie"
+            if tie not in columns:  # dedup knows it by the offset of the event
+                columns[tie], blanks[tie] = state.seen.ties(columns[f"{group.name}.offset"]), 0
+        for column, values in columns.items():
             if column in {HEAD, TENANT} or column.endswith(".offset"):
                 continue
-            blank = table.blanks[column].item()
-            for name, value in zip(names, table.column(column).tolist(), strict=True):
+            blank = blanks[column]
+            for name, value in zip(names, values.tolist(), strict=True):
                 if value not in (blank, None) and value == value:  # noqa: PLR0124
                     twins[name][column] = shot.lexicon.word(value) if column in texts else value
     return told

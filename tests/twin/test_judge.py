@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from tests.twin import plain
 from twin.judge import repeat
-from twin.kernels import chain, compete, room
+from twin.kernels import chain, compete
 from twin.kinds import ABSENT
 from twin.outcomes import Outcome, Reason
+from twin.slots import room
 
 outcomes = st.sampled_from(["APPLIED", "APPLIED", "PARKED", "REJECTED"])
 ids, few = st.integers(0, 5), st.integers(0, 2)
@@ -60,7 +61,7 @@ def test_what_repeats_what_is_what_a_dict_says(given_):
 def test_the_latest_fact_wins_as_a_plain_comparison_says(batches):
     rank, model = [1, 0, 1], {}
     places = 3
-    time, tie = np.full(places, ABSENT), np.zeros(places, np.uint64)
+    time, seen = np.full(places, ABSENT), np.zeros(0, np.uint64)
     offset, source = np.full(places, -1), np.full(places, -1, np.int32)
     sure, first = np.full(places, np.nan, np.float32), 0
     for batch in batches:
@@ -76,8 +77,9 @@ def test_the_latest_fact_wins_as_a_plain_comparison_says(batches):
             np.stack([columns[:, 3], columns[:, 3]], 1).astype(np.uint64),
             np.ones(n, np.float32),
             np.array(rank, np.int64),
+            np.arange(seen.size),
+            seen,
             time,
-            tie,
             offset,
             source,
             sure,
@@ -85,7 +87,8 @@ def test_the_latest_fact_wins_as_a_plain_comparison_says(batches):
         )
         assert won.tolist() == plain.compete(model, batch, rank)
         first += n
-    held = {p: [time[p], source[p], tie[p]] for p in range(places) if source[p] >= 0}
+        seen = np.concatenate([seen, columns[:, 3].astype(np.uint64)])
+    held = {p: [time[p], source[p], seen[offset[p]]] for p in range(places) if source[p] >= 0}
     assert held == model
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.twin import plain
 from twin.dedup import UNSEEN, Seen
-from twin.kernels import mix
+from twin.judge import fold
 from twin.keys import Keys, qualified
 from twin.lexicon import Draft, Lexicon
 from twin.outcomes import Outcome
@@ -52,7 +52,10 @@ def test_the_hash_of_a_text_is_the_plain_one_whatever_else_is_in_the_batch(value
 @given(st.lists(st.tuples(words64, words64, words64), max_size=9))
 def test_mixing_is_the_plain_mixing(given_rows):
     state = np.array([row[:2] for row in given_rows], np.uint64).reshape(-1, 2)
-    mix(state, np.array([row[2] for row in given_rows], np.uint64))
+    n, nothing = len(given_rows), np.zeros((0, len(given_rows)), np.uint64)
+    words = np.array([[row[2] for row in given_rows]], np.uint64)
+    none = np.zeros(0, np.uint64)
+    fold(state, words, np.zeros(n, np.int8), none, none, nothing, nothing.astype(np.bool_))
 
     assert state.tolist() == [list(plain.mix(row[:2], row[2])) for row in given_rows]
 
@@ -67,21 +70,25 @@ def numbered(ids, spread):
 
 @given(blocks, st.sampled_from([0, 1, 2**40, 0x9E3779B97F4A7C15 % 2**57]))
 def test_dedup_finds_what_a_dict_would(written, spread):
-    seen, model = Seen(), {}
+    seen, model, offset = Seen(), {}, 0
     for block in written:
         n = len(block)
         given_ = np.array([*block.values()], np.uint64)
-        at, parked = np.arange(n), np.full(n, Outcome.PARKED)
+        at, parked = np.arange(offset, offset + n), np.full(n, Outcome.PARKED)
         seen.add(numbered(block, spread), given_, at, parked, 0 * at)
-        model |= {name: (value, at) for at, (name, value) in enumerate(block.items())}
+        model |= {name: (value, offset + i) for i, (name, value) in enumerate(block.items())}
+        offset += n
     again = Seen()
     again.load(seen.dump())
+    assert again.size == len(model)
 
     for one in (seen, again):
         found = one.find(numbered(range(61), spread))
         known = np.flatnonzero(found.entry != UNSEEN).tolist()
         assert {i: (int(found.content[i]), int(found.offset[i])) for i in known} == model
-        assert one.size == len(model)
+        assert (np.diff(one.places()[0]) > 0).all()
+        where = {offset: np.uint64(name * spread) for name, (_, offset) in model.items()}
+        assert one.ties(np.array([*where], np.int64)).tolist() == [*where.values()]
 
 
 def test_dedup_is_exact_over_many_growths():

@@ -135,6 +135,16 @@ def test_a_retraction_that_names_another_twin_withdraws_nothing_in_any_order():
     assert lat(a, gone) == lat(gone, a) == LAT["a"]
 
 
+def test_what_replaced_a_parked_event_is_known_by_its_own_offset_beside_a_retraction():
+    broken, mended = event(id="a", data={"lat": 99.0, "lon": 0.0}), position("a", 0)
+    gone = event(id="r", time=T0 + 2, data={}, retracts="nobody")
+    ledger = Ledger()
+    told = ledger.offer(message(broken, mended, gone))
+
+    assert words(told)[:2] == ["PARKED OUT_OF_RANGE", "APPLIED"]
+    assert ledger.offer(message(mended)) == [("DUPLICATE", "NONE", told[1][2])]
+
+
 @pytest.mark.parametrize("name", ["?", "../x", "a b", "x" * 129])
 def test_a_retraction_names_an_event_by_a_good_id(name):
     told = Ledger().offer(message(event(id="r", retracts=name)))

@@ -1,0 +1,79 @@
+"""Batch: many twins by id, or the rows of a search, in the form that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from actors.shard import Shard
+from serving import encode, tabular
+from serving.wire import twin_pb2 as pb
+from twin.errors import BadRequest
+from twin.query import View, check_field
+from twin.texts import Texts, texts
+
+NEWLINE = 10
+MOST = 10_000  # twins by id in one call
+BRIEF_BYTES = 64 << 10  # of ids: their columns take a millisecond
+
+
+def chosen(
+    shard: Shard, kind: str, tenant: str, now_us: int, request: pb.BatchGetRequest
+) -> pb.SearchReply:
+    """Return the twins a BatchGet names, in its order, and how many it named."""
+    for name in request.fields:
+        check_field(kind, name)
+    ids = asked(request)
+    if ids.size > MOST:
+        raise BadRequest(f"at most {MOST} twins by id at a time; ask in parts")
+    row = shard.rows(kind, tenant, ids)
+    view = View(shard.snapshot(), kind, tenant, shard.rule.region, now_us)  # later: it has the rows
+    at = np.flatnonzero(row >= 0)
+    place = {"asked": pa.array(at.astype(np.int32))}
+    fields = list(dict.fromkeys(request.fields))
+    reply = answer(shard, view, row[at], fields, request.format, place)
+    reply.total = ids.size
+    return reply
+
+
+def answer(
+    shard: Shard,
+    view: View,
+    rows: NDArray[np.int64],
+    fields: Sequence[str],
+    form: int,
+    first: dict[str, pa.Array],
+) -> pb.SearchReply:
+    """Return fields (all if none are named) of rows, as messages or as columns after `first`."""
+    reply = pb.SearchReply(shown=rows.size, now=view.now_us)
+    if form == pb.ARROW:
+        columns = reply.columns.add(shard=shard.name, region=view.region, epoch=shard.epoch)
+        columns.offset, columns.now = view.snapshot.offset, view.now_us
+        columns.arrow = tabular.stream(view, rows, fields, first)
+    else:
+        named = encode.fields_of(view.kind, fields)
+        twins = encode.twins(view, rows, named, shard=shard.name, epoch=shard.epoch)
+        reply.twins.extend(twins)
+    shard.require_marker()
+    return reply
+
+
+def brief(request: pb.BatchGetRequest) -> bool:
+    """Say whether an answer takes less time than handing the work to a thread costs."""
+    return request.format == pb.ARROW and len(request.lines) < BRIEF_BYTES
+
+
+def asked(request: pb.BatchGetRequest) -> Texts:
+    """Return the ids that a BatchGet names, either way. Raises BadRequest."""
+    if not request.lines:
+        return texts(list(request.ids))
+    content = np.frombuffer(request.lines, np.uint8)
+    ends = np.flatnonzero(content == NEWLINE)
+    if request.ids or ends[-1:].tolist() != [content.size - 1]:
+        raise BadRequest("name twins by `ids` or by `lines`, each of which ends with a newline")
+    offsets = np.zeros(ends.size + 1, np.int64)
+    np.cumsum(np.diff(ends, prepend=-1) - 1, out=offsets[1:])
+    return Texts(offsets, content[content != NEWLINE])
