@@ -114,7 +114,7 @@ def _coded(codes: Column, words: Sequence[str], draft: Draft) -> NDArray[np.int3
 def gather(parts: Sequence[Part]) -> dict[str, Column]:
     """Return the columns of all parts, payloads only for the events whose contract has them."""
     columns: dict[str, Column] = {
-        name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns
+        name: _one([part.columns[name] for part in parts]) for name in parts[0].columns
     }
     if not (columns["does"] != NOTHING).any():
         del columns["does"], columns["target"]
@@ -130,15 +130,20 @@ def gather(parts: Sequence[Part]) -> dict[str, Column]:
             part.payload[name] if name in part.payload else _blank(name, part.id.size)
             for part in parts
         ]
-        mine = _carries(columns["contract"], columns["reason"], name)
-        if mine.any():
-            columns[f"data.{name}"] = np.concatenate(whole)[mine]
+        mine = np.flatnonzero(_carries(columns["contract"], columns["reason"], name))
+        if mine.size:
+            columns[f"data.{name}"] = _one(whole).take(mine)
     return columns
+
+
+def _one(parts: Sequence[Column]) -> Column:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _carries(contract: Column, reason: Column, name: str) -> NDArray[np.bool_]:
     """Say of each event whether a payload column holds a value for it: it stands, and may."""
-    carries: NDArray[np.bool_] = _MAY[name][contract] & (reason == Reason.NONE)
+    carries: NDArray[np.bool_] = _MAY[name].take(contract, mode="wrap")  # -1 is the last one
+    carries &= reason == Reason.NONE
     return carries
 
 

@@ -58,8 +58,9 @@ class Seen:
         self.reserve(self.size + hash_.shape[0])
         high, low, *known = self._columns.values()
         given = (content, offset, outcome, reason)
+        near = np.empty(hash_.shape[0], np.int32)
         self.size = enter_ids(
-            self._slots, high, low, tuple(known), hash_, given, self.size, REPLACED
+            self._slots, high, low, tuple(known), hash_, given, self.size, REPLACED, near
         )
 
     def judge(self, first: int, outcome: NDArray[np.int8]) -> None:

@@ -76,7 +76,7 @@ class Keys:
         if not names.size:
             return
         end = int(self._starts[first])
-        self._reserve(last, end + names.content.size)
+        self._reserve(last, end + names.content.size + 8)  # the kernel reads whole words
         self._starts[first + 1 : last + 1] = end + names.offsets[1:]
         self._arena[end : end + names.content.size] = names.content
         self.size = last
