@@ -33,7 +33,7 @@ MUTANTS = [
     Mutant(
         "the cursor is ahead of what waits",
         "twin.outbox:Outbox",
-        "        return min([end, *offsets, *([int(marks.min()) - 1] if marks.size else [])])\n",
+        "        return min([end, *offsets, *(tick[0] for tick in self._first())])\n",
         "        return end\n",
     ),
     Mutant(
@@ -65,6 +65,12 @@ MUTANTS = [
         "twin.outbox:Outbox",
         "        moved = (old[:, :, 0] > 0) & (new[:, :, 0] > 0) & (new != old).any(axis=2)\n",
         "        moved = np.zeros(new.shape[:2], np.bool_)\n",
+    ),
+    Mutant(
+        "nobody remembers what was told before it changed",
+        "twin.outbox:Outbox",
+        '        rows = rows[table.take("delivered_at", rows) != ABSENT]\n',
+        "        rows = rows[:0]\n",
     ),
     Mutant(
         "a checkpoint forgets what is to be withdrawn",

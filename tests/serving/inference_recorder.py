@@ -164,7 +164,9 @@ class Servicer(rpc.TwinServicer):
         except TwinError as e:
             context.set_trailing_metadata(faults.trailer(e))
             context.abort(faults.status(e), str(e))
-        twin = pb.TwinState(key=state.key, id=state.id, region=state.region, shard=state.shard)
+        twin = pb.TwinState(
+            key=state.key, id=state.id, region=state.region, shard=state.shard, epoch=1
+        )
         for name, value in state.values.items():
             told = pb.Value(as_of=value.as_of, age_ms=86_400_000, confidence=0.9, offset=7)
             if isinstance(value.value, str):

@@ -4,6 +4,7 @@ What is stopped, killed or starved here is a real process on a real disk. `LoneH
 supervisor what a Ray actor is; `python -m tests.serving.lone` is the process.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -69,8 +70,12 @@ class LoneHost:
         self._ask("end")
 
     def kill(self):
+        """End the process; it may have been ended by another thread already."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with contextlib.suppress(OSError):  # what was not written goes nowhere now
+                pipe.close()
 
     def stop(self):
         """Stop the process, as it stands, until it is woken."""

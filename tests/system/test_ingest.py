@@ -198,7 +198,7 @@ def test_an_event_of_the_future_is_parked_and_applied_by_a_redrive_when_its_day_
 
 def test_a_shard_that_is_killed_while_a_file_is_taken_costs_no_event(twin, tmp_path):
     n, name = 150_000, "shipment/east/0"
-    (tmp_path / "track.toml").write_text(TOML.replace("tracker", "killed").replace("'S'", "'K'"))
+    (tmp_path / "track.toml").write_text(TOML.replace("tracker", "killed").replace("'S'", "'t-K'"))
     (tmp_path / "track.csv").write_text(text(n))
     before = twin.shard(name)
     words = ("ingest", str(tmp_path / "track.csv"), "--mapping", str(tmp_path / "track.toml"))
@@ -221,5 +221,5 @@ def test_a_shard_that_is_killed_while_a_file_is_taken_costs_no_event(twin, tmp_p
             known = client.receipts("killed", [f"p{i}" for i in range(start, start + 500)])
             assert {receipt.outcome for receipt in known} <= {"APPLIED", "SUPERSEDED"}
         found = client.search("shipment", "promised_at = '2013-09-01'", ["lat"], limit=1000)
-    mine = {one.id: one.values["lat"].value for one in found.twins if one.id.startswith("K")}
-    assert mine == {f"K{i}": float((n - 50 + i) % 90) for i in range(50)}
+    mine = {one.id: one.values["lat"].value for one in found.twins if one.id.startswith("t-K")}
+    assert mine == {f"t-K{i}": float((n - 50 + i) % 90) for i in range(50)}

@@ -33,8 +33,9 @@ from tests.twin.post import (
 from tests.twin.test_order import sizes
 from twin import checkpoint, digest
 from twin.columns import Message
-from twin.derived import DELIVERER, stock_id
+from twin.derived import DELIVERER, delivered, stock_id
 from twin.events import decode_rows
+from twin.kinds import ABSENT
 
 MONDAY = T0 - 7 * DAY
 DELIVERED = event(id="d", type="shipment.delivered", time=MONDAY + DAY, data={})
@@ -304,6 +305,80 @@ def test_an_older_checkpoint_that_knows_no_outbox_has_all_of_it_due():
 
     _, found = taken(restored)
     assert [(one.kind, one.subject) for one in found] == [("stock", "W1:arv"), ("supplier", "SUP")]
+
+
+def as_once(state):
+    """Return the outbox as checkpoints held it once: what was told of every row that was told."""
+    new, table = state.outbox.dump(), state.kinds["shipment"].table
+    every = np.arange(table.size)
+    told, marks = delivered(table, every).targets + 1, np.zeros((table.size, 2), np.int64)
+    times = np.stack([table.take("delivered_at", every), np.full(table.size, T0)], 1)
+    for effect, row, first, second, time in new["outbox.gone"].tolist():
+        told[row, effect], times[row, 0] = (first + 1, second + 1), time
+    for row, mark, bits in new["outbox.waits"].tolist():
+        marks[row] = mark * (bits & 1), mark * (bits >> 1)
+    return {
+        "outbox.cursor": new["outbox.cursor"],
+        "outbox.row": every,
+        "outbox.told": told,
+        "outbox.marks": marks,
+        "outbox.times": times,
+        "outbox.revoked": new["outbox.revoked"],
+    }
+
+
+@given(lives(), sizes, st.data())
+def test_a_checkpoint_that_says_of_every_shipment_what_was_told_is_understood(events, sizes, data):
+    sender, receivers = Ledger(), Receivers()
+    batches = cut(events, sizes)
+    half = data.draw(st.integers(0, len(batches)))
+    network = Network(data, receivers)
+    for batch in batches[:half]:
+        sender.offer(message(*batch))
+        network.send(sender.state)
+
+    shot, extra = checkpoint.capture(sender.state)
+    old = {n: c for n, c in extra.items() if not n.startswith("outbox.")} | as_once(sender.state)
+    again = Ledger(SHIPMENTS, checkpoint.restore(checkpoint.write(shot, old, 1), SHIPMENTS))
+    again.raws = sender.raws
+
+    assert again.state.outbox.waiting == sender.state.outbox.waiting
+    assert again.state.outbox.settled(again.state.next) == sender.state.outbox.settled(
+        sender.state.next
+    )
+    for batch in batches[half:]:
+        again.offer(message(*batch))
+    network.drain()
+    emptied(again.state, receivers)
+    assert receivers.known() == expected(events, [])
+
+
+def test_a_delivery_that_is_withdrawn_and_reported_for_another_site_leaves_the_first():
+    back = {**DELIVERED, "id": "r", "retracts": "d", "time": MONDAY}
+    moved = ordered("W2", "ARV", 40, "OTHER", id="o2", time=MONDAY + 1)
+    there = {
+        **COUNTED,
+        "id": "c2",
+        "subject": "W2:arv",
+        "data": {"site": "W2", "product": "ARV", "quantity": 7},
+    }
+    sender, receivers = arrived([ORDERED, DELIVERED], [back]), Receivers()
+    receivers.of["stock"].offer(message(COUNTED, there))
+
+    sender.offer(message(moved, {**DELIVERED, "id": "d3"}))
+    emptied(sender.state, receivers)
+
+    assert receivers.known() == ({"demo/W1:arv": 100, "demo/W2:arv": 47}, {"demo/OTHER": (1, 0)})
+    assert sender.state.outbox.waiting == 0
+
+
+def test_something_waits_since_it_was_decided_to_the_second():
+    sender = arrived([ORDERED, DELIVERED])
+    assert sender.state.outbox.oldest() == sender.state.now
+
+    emptied(sender.state, Receivers())
+
+    assert sender.state.outbox.oldest() == ABSENT
 
 
 def test_a_supplier_that_is_registered_anew_keeps_its_counts():
