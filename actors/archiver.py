@@ -92,10 +92,10 @@ class Archiver:
 
     def step(self) -> None:
         """Archive everything acknowledged. Raises Fenced, StorageAway, JournalCorrupt."""
-        if self._checkpoints is None:
-            self._checkpoints = self._begin()
         if self._archive.overtaken(self._shard.epoch):
             self._give_up()
+        if self._checkpoints is None:
+            self._checkpoints = self._begin()
         stop = self._shard.next  # committed: on the disk, and found not fenced after that
         while piece := self._piece(stop):
             began = time.perf_counter()
@@ -166,6 +166,8 @@ class Archiver:
         """Go on where an archive ends; return the checkpoints in it."""
         known = self._archive.look()
         for part in known.bare:  # whoever put it died before its rows
+            if part.epoch > self._shard.epoch:
+                self._give_up()  # its twins are not known here
             raw = self._archive.read(f"{part.name}.twj")
             self._tell(Piece(part.epoch, part.first, part.next, raw))
         self._offset = known.next

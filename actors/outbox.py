@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.shard import Shard
+from twin.arena import untouched
 from twin.derived import SUPPLIER
 from twin.errors import Retryable, TwinError
 from twin.events import Row
@@ -60,13 +61,9 @@ class Courier:
         self._away: dict[str, Away] = {}
         self._homes: dict[tuple[str, str], str] = {}
         self._missing: set[tuple[str, str]] = set()  # suppliers that were looked for in vain
-        self._unknown: set[int] = set()  # rows of their shipments
+        self._unknown = untouched(0, np.bool_)  # by row: a shipment of theirs
+        self.homeless = 0  # facts about suppliers whom nobody has registered: as many rows
         self._look_s = 0.0
-
-    @property
-    def homeless(self) -> int:
-        """Return how many facts are about suppliers whom nobody has registered."""
-        return len(self._unknown)
 
     def step(self, now_s: float) -> bool:
         """Bring one parcel of facts; say whether there was any. `now_s`: any steady clock.
@@ -91,9 +88,9 @@ class Courier:
         for away in self._away.values():
             if away.rows and now_s >= away.until_s:
                 self._shard.unsettled(away.rows.pop(0))  # the rest follows when this is taken
-        if now_s >= self._look_s and (self._unknown or self._missing):
-            self._shard.unsettled(np.array(sorted(self._unknown), np.int64))
-            self._unknown.clear()
+        if now_s >= self._look_s and (self.homeless or self._missing):
+            self._shard.unsettled(np.flatnonzero(self._unknown))
+            self._unknown, self.homeless = untouched(0, np.bool_), 0
             self._missing.clear()
 
     def _sorted(
@@ -101,6 +98,7 @@ class Courier:
     ) -> dict[str, list[int]]:
         """Return for each shard which facts are for it. What is for nobody counts as arrived."""
         groups: dict[tuple[str, str, str], list[int]] = {}
+        unknown: list[int] = []
         self._find_homes(due, letters, now_s)
         for i, letter in enumerate(letters):
             region = self._shard.rule.region
@@ -112,7 +110,8 @@ class Courier:
             if region:
                 groups.setdefault((letter.kind, region, letter.tenant), []).append(i)
             else:
-                self._unknown.add(int(due.row[i]))
+                unknown.append(i)
+        self._miss(due.row[unknown])
         parcels: dict[str, list[int]] = {}
         for (kind, region, tenant), at in groups.items():
             try:
@@ -124,6 +123,16 @@ class Courier:
                 letters[i].event[5] = region
                 parcels.setdefault(owner, []).append(i)
         return parcels
+
+    def _miss(self, rows: NDArray[np.int64]) -> None:
+        """Remember shipments of suppliers who live nowhere; they may be all there are."""
+        size = int(rows.max(initial=-1)) + 1
+        if size > self._unknown.size:
+            held = self._unknown
+            self._unknown = untouched(size + size // 4, np.bool_)
+            self._unknown[: held.size] = held
+        self.homeless += int((~self._unknown[rows]).sum())
+        self._unknown[rows] = True
 
     def _find_homes(self, due: Due, letters: list[Letter], now_s: float) -> None:
         """Ask where the suppliers live that are met for the first time."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from twin.dedup import Known
 from twin.errors import Fenced, JournalCorrupt, JournalFailed, Recovering, UnknownKey
 from twin.frames import Frame
 from twin.journal import Journal
-from twin.keys import qualified
 from twin.letters import Due, Letter, letters
 from twin.newer import require_known
 from twin.outbox import CURSOR
@@ -51,7 +50,7 @@ class Checkpoints(Protocol):
 class Row(NamedTuple):
     """One twin as it stands: column -> value, of the groups that are known; sources as texts."""
 
-    cells: dict[str, float | int | str]
+    cells: dict[str, Any]  # int, float; a text is its code, a source its name
     offset: int
 
 
@@ -229,11 +228,11 @@ class Shard:
         self.require_marker()  # reads look too: after computing, before answering
         return Row(cells, offset)
 
-    def rows(self, kind: str, tenant: str, ids: Texts) -> NDArray[np.int64]:
-        """Return the row of each twin (n,), or -1. A snapshot taken later has all of them."""
+    def rows(self, kind: str, names: Texts) -> NDArray[np.int64]:
+        """Return the row of each tenant/id (n,), or -1. A snapshot taken later has all of them."""
         self.require_ready()
         with self._lock:
-            return self._state.kinds[kind].keys.find(qualified(tenant, ids)).astype(np.int64)
+            return self._state.kinds[kind].keys.find(names).astype(np.int64)
 
     def word(self, code: int) -> str:
         return self._state.lexicon.word(code)

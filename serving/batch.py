@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +12,11 @@ from actors.shard import Shard
 from serving import encode, tabular
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest
+from twin.gather import named
+from twin.keys import qualified
 from twin.query import View, check_field
 from twin.texts import Texts, texts
 
-NEWLINE = 10
 MOST = 10_000  # twins by id in one call
 BRIEF_BYTES = 64 << 10  # of ids: their columns take a millisecond
 
@@ -26,16 +27,14 @@ def chosen(
     """Return the twins a BatchGet names, in its order, and how many it named."""
     for name in request.fields:
         check_field(kind, name)
-    ids = asked(request)
-    if ids.size > MOST:
-        raise BadRequest(f"at most {MOST} twins by id at a time; ask in parts")
-    row = shard.rows(kind, tenant, ids)
+    names = asked(request, tenant)
+    row = shard.rows(kind, names)
     view = View(shard.snapshot(), kind, tenant, shard.rule.region, now_us)  # later: it has the rows
     at = np.flatnonzero(row >= 0)
-    place = {"asked": pa.array(at.astype(np.int32))}
+    place = {"asked": tabular.Cells(at.astype(np.int32))}
     fields = list(dict.fromkeys(request.fields))
     reply = answer(shard, view, row[at], fields, request.format, place)
-    reply.total = ids.size
+    reply.total = names.size
     return reply
 
 
@@ -45,7 +44,7 @@ def answer(
     rows: NDArray[np.int64],
     fields: Sequence[str],
     form: int,
-    first: dict[str, pa.Array],
+    first: Mapping[str, pa.Array | tabular.Cells],
 ) -> pb.SearchReply:
     """Return fields (all if none are named) of rows, as messages or as columns after `first`."""
     reply = pb.SearchReply(shown=rows.size, now=view.now_us)
@@ -66,14 +65,12 @@ def brief(request: pb.BatchGetRequest) -> bool:
     return request.format == pb.ARROW and len(request.lines) < BRIEF_BYTES
 
 
-def asked(request: pb.BatchGetRequest) -> Texts:
-    """Return the ids that a BatchGet names, either way. Raises BadRequest."""
-    if not request.lines:
-        return texts(list(request.ids))
-    content = np.frombuffer(request.lines, np.uint8)
-    ends = np.flatnonzero(content == NEWLINE)
-    if request.ids or ends[-1:].tolist() != [content.size - 1]:
-        raise BadRequest("name twins by `ids` or by `lines`, each of which ends with a newline")
-    offsets = np.zeros(ends.size + 1, np.int64)
-    np.cumsum(np.diff(ends, prepend=-1) - 1, out=offsets[1:])
-    return Texts(offsets, content[content != NEWLINE])
+def asked(request: pb.BatchGetRequest, tenant: str) -> Texts:
+    """Return tenant/id for each id that a BatchGet names, either way. Raises BadRequest."""
+    if request.ids and request.lines:
+        raise BadRequest("name twins by `ids` or by `lines`, not by both")
+    if len(request.ids) > MOST or request.lines.count(b"\n") > MOST:
+        raise BadRequest(f"at most {MOST} twins by id at a time; ask in parts")
+    if request.lines:
+        return named(tenant, request.lines)
+    return qualified(tenant, texts(list(request.ids)))

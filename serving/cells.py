@@ -6,6 +6,7 @@ gateway and a page ask for, and is worth little more than the call that carries 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
@@ -19,6 +20,18 @@ from twin.kinds import ABSENT, KINDS, Dtype, Group, Kind, Milestone
 from twin.texts import texts
 
 _MILESTONES = {int(milestone): milestone.name for milestone in Milestone}
+_NUMBER, _TIME = Dtype.NUMBER, Dtype.TIME
+_LEAST = {Dtype.NUMBER: -math.inf, Dtype.TIME: ABSENT + 1, Dtype.INTEGER: ABSENT + 1}
+
+
+class _Cell(NamedTuple):
+    """Which column a value is in, and what it is at least if it is known."""
+
+    name: str
+    dtype: Dtype
+    unit: str
+    column: str
+    known_from: float
 
 
 class _Plan(NamedTuple):
@@ -29,7 +42,7 @@ class _Plan(NamedTuple):
     source: str
     offset: str
     sla_ms: float
-    fields: tuple[tuple[str, Dtype, str, str], ...]  # name, dtype, unit, column
+    fields: tuple[_Cell, ...]
 
 
 def point(
@@ -70,25 +83,30 @@ def fill(
     most_ms, least = request.max_age_s * 1000, request.min_confidence
     for as_of_at, confidence_at, source_at, offset_at, sla_ms, fields in _plans(kind.name):
         as_of = cells.get(as_of_at)
-        if not isinstance(as_of, int):
+        if as_of is None:
             continue  # nothing is known of this group
         age_ms = max(0, (now - as_of) // 1000)
-        confidence = float(cells[confidence_at])
+        confidence = cells[confidence_at]
         if most_ms and age_ms > most_ms:
-            raise Stale(f"{fields[0][0]} is {age_ms / 1000:g} s old; allow more, or wait", 1.0)
+            raise Stale(f"{fields[0].name} is {age_ms / 1000:g} s old; allow more, or wait", 1.0)
         if confidence < least:
-            reply.withheld.extend([field[0] for field in fields])
+            reply.withheld.extend([field.name for field in fields])
             continue
         confidence, source, offset = round(confidence, 6), cells[source_at], cells[offset_at]
         state = "stale" if age_ms > sla_ms else "live"
-        for name, dtype, unit, column in fields:
+        for name, dtype, unit, column, known_from in fields:
             cell = cells[column]
-            if _absent(cell, dtype):
+            if not cell >= known_from:  # NaN, too
                 continue
             value = values[name]
-            _put(value, cell, dtype, word)
+            if dtype is _NUMBER:
+                value.number = cell
+            elif dtype is _TIME:
+                value.time = cell
+            else:
+                _put(value, cell, dtype, word)
             value.as_of, value.age_ms, value.confidence = as_of, age_ms, confidence
-            value.source, value.offset, value.state = str(source), int(offset), state
+            value.source, value.offset, value.state = source, offset, state
             if unit:
                 value.unit = unit
 
@@ -103,30 +121,24 @@ def _plan(group: Group) -> _Plan:
         f"{group.name}.{part}" for part in ("as_of", "confidence", "source", "offset")
     )
     fields = tuple(
-        (field.name, field.dtype, field.unit, as_of if field.is_as_of else field.name)
+        _Cell(
+            field.name,
+            field.dtype,
+            field.unit,
+            as_of if field.is_as_of else field.name,
+            _LEAST.get(field.dtype, 0),
+        )
         for field in group.fields
     )
     return _Plan(as_of, confidence, source, offset, group.sla_s * 1000, fields)
 
 
-def _absent(cell: float | str, dtype: Dtype) -> bool:
-    if dtype is Dtype.NUMBER:
-        return cell != cell  # noqa: PLR0124 - NaN differs from itself
-    if dtype is Dtype.TIME or dtype is Dtype.INTEGER:
-        return cell == ABSENT
-    return float(cell) < 0
-
-
-def _put(value: pb.Value, cell: float | str, dtype: Dtype, word: Callable[[int], str]) -> None:
-    if dtype is Dtype.NUMBER:
-        value.number = float(cell)
-    elif dtype is Dtype.TIME:
-        value.time = int(cell)
-    elif dtype is Dtype.INTEGER:
-        value.integer = int(cell)
+def _put(value: pb.Value, cell: int, dtype: Dtype, word: Callable[[int], str]) -> None:
+    if dtype is Dtype.INTEGER:
+        value.integer = cell
     elif dtype is Dtype.FLAG:
         value.flag = bool(cell)
     elif dtype is Dtype.MILESTONE:
-        value.text = _MILESTONES[int(cell)]
+        value.text = _MILESTONES[cell]
     else:
-        value.text = word(int(cell))
+        value.text = word(cell)

@@ -7,12 +7,14 @@ group, of which none of them knows anything is left out; texts travel as codes w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from serving.layout import Layout, layout_of
+from twin.gather import SHORT, number_codes
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
 from twin.lexicon import Lexicon
 from twin.query import VIRTUAL, View, known
@@ -20,7 +22,9 @@ from twin.slots import number_rows, room
 
 Column = NDArray[Any]
 PARTS = ("as_of", "source", "confidence", "offset")
-_MILESTONES = pa.array([milestone.name for milestone in Milestone])
+MOST_LAYOUTS = 256  # of a few KiB each
+MOST_WORDS = 16  # of a column whose words may come again
+_MILESTONES = tuple(milestone.name for milestone in Milestone)
 _TYPES = {
     np.dtype(kind).str: type_
     for kind, type_ in (
@@ -32,16 +36,29 @@ _TYPES = {
     )
 }
 _STEPS = np.array([int(milestone) for milestone in Milestone])
+_LEAST = {Dtype.NUMBER: -np.inf, Dtype.TIME: ABSENT + 1, Dtype.INTEGER: ABSENT + 1}
+_layouts: dict[Any, Layout] = {}  # of streams written before, by what their heads say
+
+
+class Cells(NamedTuple):
+    """A column as it travels: numbers, or codes of `words`; `known` is None for everywhere."""
+
+    values: Column
+    known: Column | None = None
+    words: tuple[str, ...] | None = None
 
 
 def stream(
-    view: View, rows: NDArray[np.int64], fields: Sequence[str], first: Mapping[str, pa.Array]
+    view: View,
+    rows: NDArray[np.int64],
+    fields: Sequence[str],
+    first: Mapping[str, pa.Array | Cells],
 ) -> bytes:
     """Return fields (all if none are named) of `rows` with provenance, after columns of one's own.
 
     Columns: `first`; FIELD; GROUP_as_of, GROUP_source, GROUP_confidence, GROUP_offset.
     """
-    columns = dict(first)
+    columns: dict[str, pa.Array | Cells] = dict(first)
     wanted = set(fields)
     for group in KINDS[view.kind].groups:
         if not wanted or wanted & {field.name for field in group.fields}:
@@ -50,74 +67,109 @@ def stream(
         if name in wanted:
             values = view.values(name)
             column, is_known = values.column[rows], values.known[rows]
-            columns[name] = _array(column, is_known, values.dtype, view.snapshot.lexicon)
-    batch = pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+            everywhere = None if is_known.all() else is_known
+            columns[name] = _cells(column, everywhere, values.dtype, view.snapshot.lexicon)
+    return _written(columns)
+
+
+def _written(columns: Mapping[str, pa.Array | Cells]) -> bytes:
+    key = _key(columns)
+    if key is not None and (layout := _layouts.get(key)) is not None:
+        return layout.write([cells.values for cells in columns.values()])
+    arrays = [c if isinstance(c, pa.Array) else _array(c) for c in columns.values()]
+    batch = pa.RecordBatch.from_arrays(arrays, list(columns))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     raw: bytes = sink.getvalue().to_pybytes()
+    if key is not None:
+        with pa.ipc.open_stream(raw) as reader:
+            found = layout_of(raw, reader.read_next_batch())
+        if found is not None:
+            if len(_layouts) >= MOST_LAYOUTS:
+                _layouts.clear()
+            _layouts[key] = found
     return raw
 
 
-def _group(view: View, group: Group, rows: Column, wanted: set[str]) -> dict[str, pa.Array]:
+def _key(columns: Mapping[str, pa.Array | Cells]) -> Any:
+    """Return what the head of a stream says; None if it hardly comes again."""
+    told: list[Any] = []
+    for name, cells in columns.items():
+        if isinstance(cells, pa.Array) or cells.known is not None:
+            return None
+        if cells.words is not None and len(cells.words) > MOST_WORDS:
+            return None
+        told.append((name, cells.values.size, cells.values.dtype.char, cells.words))
+    return tuple(told)
+
+
+def _group(view: View, group: Group, rows: Column, wanted: set[str]) -> dict[str, pa.Array | Cells]:
     fields = [field for field in group.fields if not wanted or field.name in wanted]
     as_of_at, source_at, confidence_at, offset_at = (f"{group.name}.{part}" for part in PARTS)
     table = view.snapshot.tables[view.kind]
     if table.blank(as_of_at):
         return {}
-    read = table.reader(as_of_at, rows)
-    as_of = read(as_of_at)
-    is_told = as_of != ABSENT
-    if not is_told.any():
+    found, as_of, count = table.gather(as_of_at, rows, ABSENT + 1)
+    if not count:
         return {}
-    told = _bitmap(is_told)
+    told = None if count == rows.size else as_of != ABSENT
     lexicon = view.snapshot.lexicon
-    columns = {}
+    columns: dict[str, pa.Array | Cells] = {}
     for field in fields:
-        column = as_of if field.is_as_of else read(field.name)
-        is_known = is_told if field.is_as_of else known(column, field.dtype)
-        if is_known.any():
-            columns[field.name] = _array(column, is_known, field.dtype, lexicon)
-    columns[f"{group.name}_as_of"] = _plain(as_of, told)
-    columns[f"{group.name}_source"] = _coded(read(source_at), told, lexicon)
-    columns[f"{group.name}_confidence"] = _plain(read(confidence_at), told)
-    columns[f"{group.name}_offset"] = _plain(read(offset_at), told)
+        if field.is_as_of:
+            columns[field.name] = _cells(as_of, told, field.dtype, lexicon)
+            continue
+        column, count = found.known(field.name, _LEAST.get(field.dtype, 0))
+        if count:
+            is_known = None if count == rows.size else known(column, field.dtype)
+            columns[field.name] = _cells(column, is_known, field.dtype, lexicon)
+    columns[f"{group.name}_as_of"] = Cells(as_of, told)
+    columns[f"{group.name}_source"] = _coded(found.read(source_at), told, lexicon)
+    columns[f"{group.name}_confidence"] = Cells(found.read(confidence_at), told)
+    columns[f"{group.name}_offset"] = Cells(found.read(offset_at), told)
     return columns
 
 
-def _array(column: Column, is_known: Column, dtype: Dtype, lexicon: Lexicon) -> pa.Array:
-    bitmap = _bitmap(is_known)
+def _cells(column: Column, is_known: Column | None, dtype: Dtype, lexicon: Lexicon) -> Cells:
     if dtype is Dtype.TEXT:
-        return _coded(column, bitmap, lexicon)
+        return _coded(column, is_known, lexicon)
     if dtype is Dtype.MILESTONE:
-        codes = np.searchsorted(_STEPS, column).astype(np.int8)
-        return pa.DictionaryArray.from_arrays(_plain(codes, bitmap), _MILESTONES)
+        return Cells(np.searchsorted(_STEPS, column).astype(np.int8), is_known, _MILESTONES)
     if dtype is Dtype.FLAG:
-        return pa.array(column > 0, mask=~is_known)
-    return _plain(column, bitmap)
+        return Cells(column > 0, is_known)
+    return Cells(column, is_known)
 
 
-def _bitmap(is_known: Column) -> pa.Buffer | None:
-    """Return where something is known as Arrow has it; None for everywhere."""
-    if is_known.all():
-        return None
-    return pa.py_buffer(np.packbits(is_known, bitorder="little"))
-
-
-def _plain(column: Column, bitmap: pa.Buffer | None) -> pa.Array:
-    """Return numbers as they lie there: copied once, onto the wire."""
-    type_ = _TYPES[column.dtype.str]
-    return pa.Array.from_buffers(type_, column.size, [bitmap, pa.py_buffer(column)])
-
-
-def _coded(codes: Column, bitmap: pa.Buffer | None, lexicon: Lexicon) -> pa.Array:
-    """Return codes of a lexicon as codes of the words that are among them."""
-    if not codes.size or (codes == codes[0]).all():
-        number, distinct = np.zeros(codes.size, np.int8), codes[:1]
-    else:
+def _coded(codes: Column, is_known: Column | None, lexicon: Lexicon) -> Cells:
+    """Return codes of a lexicon as codes of the words that are among them: a byte, if few."""
+    number: Column = np.empty(codes.size, np.int8)
+    distinct: Column = np.empty(SHORT, np.int32)
+    count = number_codes(codes, number, distinct)
+    if count < 0:
         number = np.empty(codes.size, np.int32)
         count = number_rows(room(codes.size), codes.astype(np.int64) + 1, number)
         distinct = np.empty(count, np.int32)
         distinct[number] = codes
-    words = pa.array([lexicon.word(code) for code in distinct.tolist()], pa.string())
-    return pa.DictionaryArray.from_arrays(_plain(number, bitmap), words)
+    elif 1 < count <= MOST_WORDS:  # in one order, whatever row comes first
+        order = np.argsort(distinct[:count])
+        rank = np.empty(count, np.int8)
+        rank[order] = np.arange(count)
+        number, distinct = rank.take(number), distinct[order]
+    words = tuple(lexicon.word(code) for code in distinct[:count].tolist())
+    return Cells(number, is_known, words)
+
+
+def _array(cells: Cells) -> pa.Array:
+    """Return cells as Arrow has them; numbers are not copied."""
+    values, is_known, words = cells
+    if values.dtype == np.bool_:
+        return pa.array(values, mask=None if is_known is None else ~is_known)
+    bitmap = None
+    if is_known is not None:
+        bitmap = pa.py_buffer(np.packbits(is_known, bitorder="little"))
+    buffers = [bitmap, pa.py_buffer(values)]
+    plain = pa.Array.from_buffers(_TYPES[values.dtype.str], values.size, buffers)
+    if words is None:
+        return plain
+    return pa.DictionaryArray.from_arrays(plain, pa.array(words, pa.string()))

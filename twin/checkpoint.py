@@ -92,7 +92,7 @@ def _load_derived(state: State, columns: Mapping[str, Column]) -> None:
         return
     table = state.kinds["shipment"].table
     if outbox.CURSOR in columns:
-        state.outbox.load(columns, table.size)
+        state.outbox.load(columns, table)
     else:
         state.outbox.begin(table, state.now)
 

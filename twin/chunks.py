@@ -12,12 +12,14 @@ row's. Which slot a row has is a column of a block too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.arena import untouched
+from twin.gather import held_at, told
 from twin.kernels import places
 from twin.slots import number_rows, room
 
@@ -64,6 +66,25 @@ class Pages(NamedTuple):
         return arena[self.pages].reshape(-1)
 
 
+class Gathered(NamedTuple):
+    """Some rows of one block of a snapshot: where they lie."""
+
+    arenas: Mapping[str, Column]
+    aliases: Mapping[str, str]
+    at: NDArray[np.uint64]
+
+    def read(self, name: str) -> Column:
+        """Return their values of one column."""
+        return self.known(name, 0)[0]
+
+    def known(self, name: str, least: float) -> tuple[Column, int]:
+        """Return their values of one column, and how many are `least` or more."""
+        held = self.arenas[self.aliases.get(name, name)].reshape(-1)
+        values = np.empty(self.at.size, held.dtype)
+        count: int = held_at(self.at, held, least, values)
+        return values, count
+
+
 class TableSnapshot(NamedTuple):
     """What a table held at one moment. Immutable."""
 
@@ -89,15 +110,19 @@ class TableSnapshot(NamedTuple):
         """Say whether nothing was ever written into the block of a column."""
         return not self.blocks[self.of[self.aliases.get(name, name)]].pages.any()
 
-    def reader(self, name: str, rows: Column) -> Callable[[str], Column]:
-        """Return what reads `rows` of a column: this one, or another of the same block."""
-        block = self.blocks[self.of[self.aliases.get(name, name)]]
-        at, arenas, aliases = block.places(rows), block.arenas, self.aliases
+    def gather(self, name: str, rows: Column, least: int) -> tuple[Gathered, Column, int]:
+        """Return what reads `rows` of any column of a block, and of one its values.
 
-        def read(column: str) -> Column:
-            return arenas[aliases.get(column, column)].reshape(-1).take(at)
-
-        return read
+        The last: how many of these are `least` or more.
+        """
+        name = self.aliases.get(name, name)
+        block = self.blocks[self.of[name]]
+        if block.slots is not None:
+            rows = block.slots.take(SLOT, rows)
+        held = block.arenas[name].reshape(-1)
+        at, values = np.empty(rows.size, np.uint64), np.empty(rows.size, held.dtype)
+        count = told(BITS, block.pages, rows, held, least, at, values)
+        return Gathered(block.arenas, self.aliases, at), values, count
 
     def dump(self) -> dict[str, Column]:
         """Return every column: whole, or of a sparse block's rows, which `BLOCK.rows` names."""
@@ -135,9 +160,9 @@ class _Block:
         """Return where `rows` lie in the flat arenas."""
         return _at(self.pages, rows)
 
-    def cell(self, row: int) -> tuple[int, int]:
-        """Return the place of one row, and where it is within."""
-        return self.pages.item(row >> BITS), row & (CHUNK - 1)
+    def cell(self, row: int) -> int:
+        """Return where one row lies in the flat arenas; below CHUNK: never written."""
+        return self.pages.item(row >> BITS) << BITS | row & (CHUNK - 1)
 
     def own(self, rows: Column) -> NDArray[np.int64]:
         """Return where `rows` lie in the flat arenas, their chunks free to be written."""
@@ -169,7 +194,7 @@ class _Block:
         written = np.flatnonzero(self.pages)
         live = 1 + written.size
         for name, blank in self.blanks.items():
-            arena = np.empty((2 * (live + n), CHUNK), blank.dtype)
+            arena = untouched((2 * (live + n), CHUNK), blank.dtype)
             arena[0] = blank
             arena[1:live] = self.arenas[name][self.pages[written]]
             self.arenas[name] = arena
@@ -199,9 +224,10 @@ class _Sparse:
     def at(self, rows: Column) -> NDArray[np.int64]:
         return self._values.at(self._slot(rows))
 
-    def cell(self, row: int) -> tuple[int, int]:
-        place, within = self._slots.cell(row)
-        return self._values.cell(self._slots.arenas[SLOT].item(place, within))
+    def cell(self, row: int) -> int:
+        at = self._slots.cell(row)
+        slot = self._slots.arenas[SLOT].item(at) if at >= CHUNK else 0
+        return self._values.cell(slot) if slot else 0
 
     def own(self, rows: Column) -> NDArray[np.int64]:
         slot = self._slot(rows)
@@ -285,18 +311,20 @@ class Table:
         """Return one value as a Python number."""
         name = self.aliases.get(name, name)
         block = self._of[name]
-        return block.arenas[name][block.cell(row)].item()
+        return block.arenas[name].item(block.cell(row))
 
     def cells(self, row: int, known: Mapping[str, int]) -> dict[str, Any]:
         """Return the values of a row in the blocks of these columns, each unless it holds that."""
         found: dict[str, Any] = {}
         for name, blank in known.items():
             block = self._of[name]
-            place, within = block.cell(row)
+            at = block.cell(row)
+            if at < CHUNK:
+                continue
             arenas = block.arenas
-            if arenas[name].item(place, within) != blank:
+            if arenas[name].item(at) != blank:
                 for other, arena in arenas.items():
-                    found[other] = arena.item(place, within)
+                    found[other] = arena.item(at)
         return found
 
     def put(self, name: str, rows: Column, values: Column) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.arena import untouched
 from twin.slots import EMPTY, enter_ids, find_ids, place_live
 
 Column = NDArray[Any]
@@ -110,7 +111,7 @@ class Seen:
         room = self._columns["high"].size
         if size > room:
             for name, column in self._columns.items():
-                grown = np.empty(max(size, 2 * room), column.dtype)
+                grown = untouched(max(size, 2 * room), column.dtype)
                 grown[: self.size] = column[: self.size]
                 self._columns[name] = grown
         if 10 * size > 7 * self._slots.size:
@@ -118,7 +119,8 @@ class Seen:
 
     def _rehash(self, size: int) -> None:
         slots = 1 << int(np.ceil(np.log2(max(size, 1024) / 0.6)))
-        self._slots = np.full(slots, EMPTY)
+        self._slots = untouched(slots, np.int32)
+        self._slots[:] = EMPTY
         place_live(
             self._slots, self._columns["high"], self._columns["outcome"], self.size, REPLACED
         )

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kernels import prefixed, siphash
+from twin.arena import untouched
+from twin.gather import find_name
+from twin.kernels import prefixed
 from twin.slots import EMPTY, find_names, first_same, place_names, room
 from twin.texts import Texts, hashes, texts
-
-_UNSALTED = np.zeros(1, np.uint64)
 
 
 class Located(NamedTuple):
@@ -47,12 +47,9 @@ class Keys:
 
     def row(self, name: str) -> int:
         """Return the row of one name, or -1: what a point read costs least."""
-        raw = name.encode()
-        content = np.frombuffer(raw, np.uint8)
-        offsets = np.array((0, len(raw)), np.int64)
-        wanted = np.empty((1, 2), np.uint64)
-        siphash(offsets, content, _UNSALTED, wanted)
-        return self.find(Texts(offsets, content), wanted).item()
+        content = np.frombuffer(name.encode(), np.uint8)
+        row: int = find_name(self._slots, self._starts, self._arena, content)
+        return row
 
     def locate(self, names: Texts, at: NDArray[np.int64]) -> Located:
         """Return the row of the name at each position, without changing anything."""
@@ -97,17 +94,18 @@ class Keys:
 
     def _reserve(self, size: int, content: int) -> None:
         if size >= self._starts.size:
-            starts = np.empty(max(size, 2 * self._starts.size) + 1, np.int64)
+            starts = untouched(max(size, 2 * self._starts.size) + 1, np.int64)
             starts[: self.size + 1] = self._starts[: self.size + 1]
             self._starts = starts
         if content > self._arena.size:
-            arena = np.empty(max(content, 2 * self._arena.size), np.uint8)
+            arena = untouched(max(content, 2 * self._arena.size), np.uint8)
             used = int(self._starts[self.size])
             arena[:used] = self._arena[:used]
             self._arena = arena
         if 10 * size > 7 * self._slots.size:
             slots = 1 << int(np.ceil(np.log2(size / 0.6)))
-            self._slots = np.full(slots, EMPTY)
+            self._slots = untouched(slots, np.int32)
+            self._slots[:] = EMPTY
             place_names(self._slots, hashes(self.names()), 0)
 
 

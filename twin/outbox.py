@@ -1,16 +1,17 @@
 """The outbox: what follows from a shard's twins, and has not reached the twins it is about.
 
-It holds no events: only, per row, which targets were told something and from which offset on
-that has to be told anew. An event is made of the state at the moment it leaves, and its revision
-says of which, so whatever is sent twice, late or in another order comes to the same.
-A pure function of the journal: replay from the cursor rebuilds it.
+It holds no events: only, per row, what waits and from which offset on. What was told before is
+what the state says, unless an order or a withdrawal changes that: then it is noted. An event is
+made of the state at the moment it leaves, and its revision says of which, so whatever is sent
+twice, late or in another order comes to the same. A pure function of the journal: replay from the
+cursor rebuilds it.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,22 @@ from twin.kinds import ABSENT
 from twin.letters import Due
 from twin.merge import TENANT
 from twin.outcomes import Reason
+from twin.waiting import BITS, Line, Marks
 
 Column = NDArray[Any]
 CURSOR = "outbox.cursor"  # a column of an empty frame: all that decided before it has arrived
 _ORDERED = ("site", "product_group", "supplier")  # what says where a shipment's facts belong
 _ORDERS = np.array([c.kind == "shipment" and "order" in c.sets for c in CONTRACTS] + [False])
+_TICK_US = 1_000_000  # times since when something waits are known that closely
 Revoked = tuple[int, int, int, int]  # effect, row, target: told before, and no longer true
+
+
+class Before(NamedTuple):
+    """What was true of delivered shipments that a frame may change the targets of."""
+
+    rows: Column  # ascending
+    targets: NDArray[np.int32]
+    time: Column
 
 
 class Outbox:
@@ -41,15 +52,32 @@ class Outbox:
         self.cursor = 0  # the greatest one journaled
         self.waiting = 0  # facts that have to leave
         self.changed = False  # since the cursor was asked for
-        self._told = np.zeros((0, len(EFFECTS), 2), np.int32)  # by row: target + 1; 0: nobody
-        self._mark = np.zeros((0, len(EFFECTS)), np.int64)  # deciding offset + 1; 0: it arrived
-        self._time = np.zeros(0, np.int64)  # of what was told last
-        self._since = np.zeros(0, np.int64)  # ingest time since which something waits
+        self._marks = Marks()  # with the deciding offset + 1
+        self._gone: dict[tuple[int, int], tuple[int, int, int]] = {}  # effect, row -> target, time:
+        # told, and withdrawn with the delivery
+        self._ticks: list[tuple[int, int]] = []  # (offset, its ingest time), while something waits
+        self._before: Before | None = None
         self._revoked: dict[Revoked, tuple[int, int, int]] = {}  # -> offset, time told, since
         self._flying: set[Revoked] = set()
-        self._rows: deque[Column] = deque()  # where something waits; a row may come twice
+        self._line = Line()  # rows where something waits and may be taken
         self._run = np.zeros((0, len(_ORDERED)), np.int32)  # by row: what its order says + 2
         self._in_run: list[Column] = []  # rows that a run of replay has orders of
+
+    def before(self, frame: Frame, table: Table) -> None:
+        """Remember what a frame, about to be committed to `table`, may make untrue."""
+        self._before = None
+        columns = frame.columns
+        if "does" not in columns and "data.supplier" not in columns:
+            return
+        may = _ORDERS[columns["contract"]]
+        if "does" in columns:
+            may = may | (columns["does"] != NOTHING)
+        may &= (columns["reason"] == Reason.NONE) & (columns["row"] < table.size)
+        rows = np.unique(columns["row"][may]).astype(np.int64)
+        rows = rows[table.take("delivered_at", rows) != ABSENT]
+        if rows.size:
+            told = delivered(table, rows)
+            self._before = Before(rows, told.targets, told.time)
 
     def note(self, frame: Frame, table: Table) -> None:
         """Take in what a frame, already committed to `table`, changed of what follows."""
@@ -106,9 +134,9 @@ class Outbox:
 
         They stay noted until they are settled.
         """
-        rows = self._some(most)
+        rows = self._line.take(most)
         told = delivered(table, rows)
-        row, effect = np.nonzero(self._mark[rows] > 0)
+        row, effect = np.nonzero(self._marks.bits(rows)[:, None] & BITS)
         revoked = [one for one in self._revoked if one not in self._flying][:most]
         self._flying.update(revoked)
         if not row.size and not revoked:
@@ -119,8 +147,9 @@ class Outbox:
         count, none = len(revoked), np.zeros(len(revoked), np.int64)
         target = told.targets[row, effect]
         gone = target[:, 0] == NOWHERE  # it was delivered, they were told, and now it was not
-        target[gone] = self._told[rows[row], effect][gone] - 1
-        time = np.where(gone, self._time[rows[row]], told.time[row])
+        time = told.time[row]
+        for i in np.flatnonzero(gone).tolist():
+            *target[i], time[i] = self._gone[int(effect[i]), int(rows[row[i]])]
         return Due(
             revision,
             np.concatenate([effect, back[:, 0]]),
@@ -153,30 +182,41 @@ class Outbox:
                 self.waiting -= 1
         at = np.flatnonzero(~due.moved)
         row, effect, done = due.row[at], due.effect[at], arrived[at]
-        mark = self._mark[row, effect]
+        mark = np.where(self._marks.bits(row) & BITS[effect], self._marks.offsets(row), 0)
         done &= (mark > 0) & (mark <= due.revision)
-        gone = done & due.revoked[at]
-        self._mark[row[done], effect[done]] = 0
-        self._told[row[gone], effect[gone]] = 0
+        for i in np.flatnonzero(done & due.revoked[at]).tolist():
+            self._gone.pop((int(effect[i]), int(row[i])), None)
+        self._marks.clear(row[done], effect[done])
         self.waiting -= int(done.sum())
+        self._empty()
 
     def again(self, rows: Column) -> None:
         """Let what waits of some rows be taken again."""
-        if rows.size:
-            self._rows.append(rows)
+        self._line.add(rows)
 
     def settled(self, end: int) -> int:
         """Return the offset before which all that decided anything has arrived."""
         self.changed = False
-        marks = self._mark[self._mark > 0]
         offsets = [offset for offset, _, _ in self._revoked.values()]
-        return min([end, *offsets, *([int(marks.min()) - 1] if marks.size else [])])
+        return min([end, *offsets, *(tick[0] for tick in self._first())])
 
     def oldest(self) -> int:
         """Return the ingest time since which something waits, ABSENT if nothing does."""
-        since = self._since[(self._mark > 0).any(axis=1)]
         times = [time for _, _, time in self._revoked.values()]
-        return min([*times, *([int(since.min())] if since.size else [])], default=ABSENT)
+        return min([*times, *(tick[1] for tick in self._first())], default=ABSENT)
+
+    def _first(self) -> list[tuple[int, int]]:
+        """Return the least offset that decided what waits, and its time, if anything does."""
+        least = self._marks.least()
+        if least is None:
+            return []
+        at = bisect_right(self._ticks, least - 1, key=lambda tick: tick[0])
+        self._ticks = self._ticks[max(0, at - 1) :]
+        return [(least - 1, self._ticks[0][1])]
+
+    def bytes(self) -> int:
+        """Return the memory that grows with what waits."""
+        return self._marks.bytes() + self._line.bytes()
 
     def heard(self, frame: Frame) -> None:
         """Take in a cursor frame."""
@@ -185,63 +225,111 @@ class Outbox:
 
     def drop(self) -> None:
         """After replay: forget what had arrived before the journal's last cursor."""
-        done = (self._mark > 0) & (self._mark <= self.cursor)
-        self._mark[done] = 0
+        rows = self._marks.rows()
+        self._marks.drop(rows[self._marks.offsets(rows) <= self.cursor])
+        waits = set(self._marks.rows().tolist()) if self._gone else set()
+        self._gone = {key: value for key, value in self._gone.items() if key[1] in waits}
         self._revoked = {k: v for k, v in self._revoked.items() if v[0] >= self.cursor}
         self._recount()
 
     def dump(self) -> dict[str, Column]:
         """Return all of it as tables of numbers."""
-        rows = np.flatnonzero((self._told != 0).any(axis=(1, 2)) | (self._mark != 0).any(axis=1))
+        rows = self._marks.rows()
         revoked = [(*key, *value) for key, value in self._revoked.items()]
+        gone = [(*key, *value) for key, value in self._gone.items()]
         return {
             CURSOR: np.array([self.cursor]),
-            "outbox.row": rows,
-            "outbox.told": self._told[rows],
-            "outbox.marks": self._mark[rows],
-            "outbox.times": np.stack([self._time[rows], self._since[rows]], 1),
+            "outbox.waits": np.stack([rows, self._marks.offsets(rows), self._marks.bits(rows)], 1),
+            "outbox.ticks": np.array(self._ticks, np.int64).reshape(-1, 2),
+            "outbox.gone": np.array(gone, np.int64).reshape(-1, 5),
             "outbox.revoked": np.array(revoked, np.int64).reshape(-1, 7),
         }
 
-    def load(self, columns: Mapping[str, Column], size: int) -> None:
-        self._reserve(size)
+    def load(self, columns: Mapping[str, Column], table: Table) -> None:
+        """Take in a dump that was made with `table`. In an older one, all that was told is told."""
+        self._marks.reserve(table.size)
         self.cursor = int(columns[CURSOR][0])
-        rows = columns["outbox.row"]
-        self._told[rows] = columns["outbox.told"]
-        self._mark[rows] = columns["outbox.marks"]
-        self._time[rows], self._since[rows] = columns["outbox.times"].T
+        if "outbox.told" in columns:
+            self._load_told(columns, table)
+        else:
+            self._marks.put(*columns["outbox.waits"].T)
+            self._ticks = [(offset, time) for offset, time in columns["outbox.ticks"].tolist()]
+            for effect, row, first, second, time in columns["outbox.gone"].tolist():
+                self._gone[effect, row] = (first, second, time)
         for effect, row, first, second, *held in columns["outbox.revoked"].tolist():
             self._revoked[effect, row, first, second] = (held[0], held[1], held[2])
         self._recount()
 
+    def _load_told(self, columns: Mapping[str, Column], table: Table) -> None:
+        rows, told, marks = (columns[f"outbox.{name}"] for name in ("row", "told", "marks"))
+        time, since = columns["outbox.times"].T
+        waits = marks > 0
+        some = waits.any(axis=1)
+        self._marks.put(rows[some], marks.max(axis=1)[some], (waits[some] * BITS).sum(axis=1))
+        if some.any():
+            self._ticks = [(0, int(since[some].min()))]
+        gone = waits & (told[:, :, 0] > 0) & (delivered(table, rows).targets[:, :, 0] == NOWHERE)
+        for i, effect in zip(*(found.tolist() for found in np.nonzero(gone)), strict=True):
+            first, second = (told[i, effect] - 1).tolist()
+            self._gone[effect, int(rows[i])] = (first, second, int(time[i]))
+
     def _mark_rows(self, table: Table, rows: Column, offset: Column, now: int) -> None:
         some = table.take("delivered_at", rows) != ABSENT
-        old_rows = np.flatnonzero(rows < self._time.size)
-        some[old_rows] |= (self._told[rows[old_rows]] != 0).any(axis=(1, 2))
+        if self._before is not None:
+            some |= np.isin(rows, self._before.rows)
+        if self._gone:
+            some |= np.isin(rows, [row for _, row in self._gone])
         if not some.any():
             return
-        self._reserve(table.size)
+        self._marks.reserve(table.size)
         rows, offset = rows[some], offset[some]
-        told = delivered(table, rows)
-        new, old, time = told.targets + 1, self._told[rows], told.time
+        new = delivered(table, rows).targets + 1  # 0: nobody
+        old, time = self._told(rows, new)
         self.changed = True
         moved = (old[:, :, 0] > 0) & (new[:, :, 0] > 0) & (new != old).any(axis=2)
         for i, effect in zip(*(found.tolist() for found in np.nonzero(moved)), strict=True):
             row = int(rows[i])
             key = effect, row, int(old[i, effect, 0]) - 1, int(old[i, effect, 1]) - 1
             self.waiting += key not in self._revoked
-            self._revoked[key] = int(offset[i]), int(self._time[row]), now
+            self._revoked[key] = int(offset[i]), int(time[i, effect]), now
         is_told = (new[:, :, 0] > 0) | (old[:, :, 0] > 0)
         if self._revoked:
             self._return(rows, new)
-        waits = self._mark[rows] > 0
-        fresh = is_told & ~waits
-        self.waiting += int(fresh.sum())
-        self._since[rows] = np.where(waits.any(axis=1), self._since[rows], now)
-        self._mark[rows] = np.where(is_told, offset[:, None] + 1, self._mark[rows])
-        self._told[rows] = np.where((new[:, :, :1] > 0), new, old)
-        self._time[rows] = np.where(time != ABSENT, time, self._time[rows])
+        held, waits = self._marks.bits(rows), (is_told * BITS).sum(axis=1)
+        self.waiting += int((is_told & ((held[:, None] & BITS) == 0)).sum())
+        some = waits > 0
+        rows, offset = rows[some], offset[some]
+        if not rows.size:
+            return
+        self._marks.put(rows, offset + 1, (held | waits)[some])
+        if not self._ticks or now >= self._ticks[-1][1] + _TICK_US:
+            self._ticks.append((int(offset.min()), now))
         self.again(rows)
+
+    def _told(self, rows: Column, new: Column) -> tuple[Column, Column]:
+        """Return target + 1 of what was told of some rows, and its time; note what is gone.
+
+        Where nothing is noted it was what is true now, or, of a new delivery, nothing.
+        """
+        old, time = new.copy(), np.full(new.shape[:2], ABSENT)
+        if self._before is not None:
+            at = np.searchsorted(self._before.rows, rows)
+            at[at == self._before.rows.size] = 0
+            known = np.flatnonzero(self._before.rows[at] == rows)
+            old[known] = self._before.targets[at[known]] + 1
+            time[known] = self._before.time[at[known], None]
+        if self._gone:
+            for i in np.flatnonzero(np.isin(rows, [row for _, row in self._gone])).tolist():
+                for effect in range(len(EFFECTS)):
+                    if (held := self._gone.get((effect, int(rows[i])))) is not None:
+                        old[i, effect], time[i, effect] = (held[0] + 1, held[1] + 1), held[2]
+                        if new[i, effect, 0] > 0:
+                            del self._gone[effect, int(rows[i])]
+        lost = (old[:, :, 0] > 0) & (new[:, :, 0] <= 0)
+        for i, effect in zip(*(found.tolist() for found in np.nonzero(lost)), strict=True):
+            first, second = (old[i, effect] - 1).tolist()
+            self._gone[effect, int(rows[i])] = (first, second, int(time[i, effect]))
+        return old, time
 
     def _return(self, rows: Column, new: Column) -> None:
         """Forget what was to be withdrawn from a target that is true again."""
@@ -253,35 +341,21 @@ class Outbox:
                 if self._revoked.pop(key, None) is not None:
                     self.waiting -= 1
 
-    def _some(self, most: int) -> Column:
-        found: list[Column] = []
-        size = 0
-        while self._rows and size < most:
-            rows = self._rows.popleft()
-            if size + rows.size > most:
-                self._rows.appendleft(rows[most - size :])
-                rows = rows[: most - size]
-            found.append(rows)
-            size += rows.size
-        return np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
-
     def _recount(self) -> None:
-        self.waiting = int((self._mark > 0).sum()) + len(self._revoked)
+        rows = self._marks.rows()
+        waits = self._marks.bits(rows)[:, None] & BITS
+        self.waiting = int((waits > 0).sum()) + len(self._revoked)
         self._flying.clear()
-        self._rows.clear()
-        self.again(np.flatnonzero((self._mark > 0).any(axis=1)))
+        self._line.clear()
+        self.again(rows)
         self.changed = True
+        self._empty()
 
-    def _reserve(self, size: int) -> None:
-        """Have room for some rows. Of zeroes, so that rows nothing follows from take no memory."""
-        held = self._time.size
-        if size > held:
-            room = max(size, held + held // 4)
-            for name in ("_told", "_mark", "_time", "_since"):
-                column = getattr(self, name)
-                grown = np.zeros((room, *column.shape[1:]), column.dtype)
-                grown[:held] = column
-                setattr(self, name, grown)
+    def _empty(self) -> None:
+        """Give back what is needed only while something waits."""
+        if not self.waiting:
+            self._marks.empty()
+            self._ticks.clear()
 
 
 def _key(due: Due, i: int) -> Revoked:

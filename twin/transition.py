@@ -126,6 +126,8 @@ class State:
         withdraws what decided a value.
         """
         columns = frame.columns
+        if "shipment" in self.kinds:
+            self.outbox.before(frame, self.kinds["shipment"].table)
         self.lexicon.extend(frame.words)
         for kind, names in frame.names.items():
             held = self.kinds[kind]

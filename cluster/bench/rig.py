@@ -45,6 +45,7 @@ class Held(NamedTuple):
     columns: int
     keys: int
     dedup: int
+    outbox: int
     shipments: int
     ids: int
     shares: dict[str, float]  # of the columns: fields, provenance, chain
@@ -76,7 +77,8 @@ class Probe(ShardHost):
             "chain": chain / whole,
         }
         columns, keys, dedup = one.table.bytes(), one.keys.bytes(), state.seen.bytes()
-        return Held(columns, keys, dedup, one.keys.size, state.seen.size, shares)
+        outbox = state.outbox.bytes()
+        return Held(columns, keys, dedup, outbox, one.keys.size, state.seen.size, shares)
 
     def snapshots(self, every_s: float, most: int) -> list[float]:
         """Take snapshots until `enough`; return the milliseconds each took, waiting included.

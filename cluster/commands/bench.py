@@ -21,7 +21,7 @@ CASES = {
     "ingest": ("arrow-1000", "arrow-10000", "msgpack-1000", "single-64"),
     "query": ("get", "batchget-1000"),
     "recover": ("replay", "kill"),
-    "memory": ("whole", "fields", "provenance", "chain", "index", "dedup"),
+    "memory": ("whole", "fields", "provenance", "chain", "index", "outbox", "dedup"),
     "snapshot": ("idle", "busy", "ingest"),
 }
 HEADS = ("case", "unit", "median", "runs", "beside", "its runs", "ratio")

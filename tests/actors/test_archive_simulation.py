@@ -120,6 +120,10 @@ def test_the_simulation_of_archives_finds_that(monkeypatch, mutant):
         run(range(8 * SEEDS), STEPS)
 
 
+def test_a_life_that_once_went_wrong_goes_well():
+    run([1868675128], steps=60)  # a replaced writer told of a part whose twins it did not know
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_nothing_archived_is_lost_in_a_thousand_lives(seed):

@@ -173,3 +173,43 @@ def shelves(draw):
         name = f"u{number}"
         events.append({**target, "id": name, "data": {}, "retracts": target["id"]})
     return events
+
+
+MONDAY = T0 - 7 * DAY
+DELIVERED = event(id="d", type="shipment.delivered", time=MONDAY + DAY, data={})
+ORDERED = ordered("W1", "ARV", 40, "SUP", id="o", time=MONDAY)
+
+
+class Network:
+    """Letters under way: late, twice, in any order."""
+
+    def __init__(self, data, receivers):
+        self.data, self.receivers = data, receivers
+        self.under_way, self.sent = [], []
+
+    def send(self, state):
+        found = taken(state, self.data.draw(st.integers(1, 3)))
+        if found is None:
+            return False
+        due, some = found
+        arrived_ = np.array([self.data.draw(st.booleans()) for _ in some], np.bool_)
+        self.under_way += some
+        self.sent += some
+        for letter in [one for one, yes in zip(some, arrived_, strict=True) if yes]:
+            self.receivers.get(letter)
+        settle(state, due, arrived_)
+        return True
+
+    def carry(self, most):
+        for _ in range(min(most, len(self.under_way))):
+            at = self.data.draw(st.integers(0, len(self.under_way) - 1))
+            letter = self.under_way[at]
+            if self.data.draw(st.booleans()):
+                del self.under_way[at]
+            self.receivers.get(letter)
+
+    def drain(self):
+        """Let everything arrive that is still under way."""
+        for letter in self.data.draw(st.permutations(self.under_way)):
+            self.receivers.get(letter)
+        self.under_way = []

@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 
 from tests.twin.histories import (
     DAY,
-    SHIPMENTS,
     SITES,
     SUPPLIERS,
-    T0,
     Ledger,
     arrived,
     cut,
@@ -21,25 +19,24 @@ from tests.twin.histories import (
     words,
 )
 from tests.twin.post import (
+    DELIVERED,
+    MONDAY,
+    ORDERED,
+    Network,
     Receivers,
     emptied,
     expected,
     lives,
     ordered,
-    settle,
     shelves,
     taken,
 )
 from tests.twin.test_order import sizes
-from twin import checkpoint, digest
 from twin.columns import Message
-from twin.derived import DELIVERER, delivered, stock_id
+from twin.derived import DELIVERER, stock_id
 from twin.events import decode_rows
 from twin.kinds import ABSENT
 
-MONDAY = T0 - 7 * DAY
-DELIVERED = event(id="d", type="shipment.delivered", time=MONDAY + DAY, data={})
-ORDERED = ordered("W1", "ARV", 40, "SUP", id="o", time=MONDAY)
 COUNTED = event(
     id="c",
     time=MONDAY,
@@ -213,41 +210,6 @@ def test_the_cursor_is_behind_all_that_arrived():
     assert sender.state.outbox.settled(3) == 3
 
 
-class Network:
-    """Letters under way: late, twice, in any order."""
-
-    def __init__(self, data, receivers):
-        self.data, self.receivers = data, receivers
-        self.under_way, self.sent = [], []
-
-    def send(self, state):
-        found = taken(state, self.data.draw(st.integers(1, 3)))
-        if found is None:
-            return False
-        due, some = found
-        arrived_ = np.array([self.data.draw(st.booleans()) for _ in some], np.bool_)
-        self.under_way += some
-        self.sent += some
-        for letter in [one for one, yes in zip(some, arrived_, strict=True) if yes]:
-            self.receivers.get(letter)
-        settle(state, due, arrived_)
-        return True
-
-    def carry(self, most):
-        for _ in range(min(most, len(self.under_way))):
-            at = self.data.draw(st.integers(0, len(self.under_way) - 1))
-            letter = self.under_way[at]
-            if self.data.draw(st.booleans()):
-                del self.under_way[at]
-            self.receivers.get(letter)
-
-    def drain(self):
-        """Let everything arrive that is still under way."""
-        for letter in self.data.draw(st.permutations(self.under_way)):
-            self.receivers.get(letter)
-        self.under_way = []
-
-
 @given(lives(), shelves(), sizes, st.data())
 def test_any_order_of_reports_and_of_arrival_leads_to_what_the_shipments_say(
     events, shelf, sizes, data
@@ -296,63 +258,6 @@ def test_what_a_receiver_knows_depends_on_what_came_and_not_on_when(events, shel
         assert ledger.digests().truth == other.of[kind].digests().truth
 
 
-def test_an_older_checkpoint_that_knows_no_outbox_has_all_of_it_due():
-    sender = arrived([ORDERED, DELIVERED, {**ORDERED, "id": "o2", "subject": "S2"}])
-    shot, extra = checkpoint.capture(sender.state)
-    old = {n: c for n, c in extra.items() if not n.startswith(("outbox.", "revisions."))}
-
-    restored = checkpoint.restore(checkpoint.write(shot, old, 1), SHIPMENTS)
-
-    _, found = taken(restored)
-    assert [(one.kind, one.subject) for one in found] == [("stock", "W1:arv"), ("supplier", "SUP")]
-
-
-def as_once(state):
-    """Return the outbox as checkpoints held it once: what was told of every row that was told."""
-    new, table = state.outbox.dump(), state.kinds["shipment"].table
-    every = np.arange(table.size)
-    told, marks = delivered(table, every).targets + 1, np.zeros((table.size, 2), np.int64)
-    times = np.stack([table.take("delivered_at", every), np.full(table.size, T0)], 1)
-    for effect, row, first, second, time in new["outbox.gone"].tolist():
-        told[row, effect], times[row, 0] = (first + 1, second + 1), time
-    for row, mark, bits in new["outbox.waits"].tolist():
-        marks[row] = mark * (bits & 1), mark * (bits >> 1)
-    return {
-        "outbox.cursor": new["outbox.cursor"],
-        "outbox.row": every,
-        "outbox.told": told,
-        "outbox.marks": marks,
-        "outbox.times": times,
-        "outbox.revoked": new["outbox.revoked"],
-    }
-
-
-@given(lives(), sizes, st.data())
-def test_a_checkpoint_that_says_of_every_shipment_what_was_told_is_understood(events, sizes, data):
-    sender, receivers = Ledger(), Receivers()
-    batches = cut(events, sizes)
-    half = data.draw(st.integers(0, len(batches)))
-    network = Network(data, receivers)
-    for batch in batches[:half]:
-        sender.offer(message(*batch))
-        network.send(sender.state)
-
-    shot, extra = checkpoint.capture(sender.state)
-    old = {n: c for n, c in extra.items() if not n.startswith("outbox.")} | as_once(sender.state)
-    again = Ledger(SHIPMENTS, checkpoint.restore(checkpoint.write(shot, old, 1), SHIPMENTS))
-    again.raws = sender.raws
-
-    assert again.state.outbox.waiting == sender.state.outbox.waiting
-    assert again.state.outbox.settled(again.state.next) == sender.state.outbox.settled(
-        sender.state.next
-    )
-    for batch in batches[half:]:
-        again.offer(message(*batch))
-    network.drain()
-    emptied(again.state, receivers)
-    assert receivers.known() == expected(events, [])
-
-
 def test_a_delivery_that_is_withdrawn_and_reported_for_another_site_leaves_the_first():
     back = {**DELIVERED, "id": "r", "retracts": "d", "time": MONDAY}
     moved = ordered("W2", "ARV", 40, "OTHER", id="o2", time=MONDAY + 1)
@@ -394,34 +299,3 @@ def test_a_supplier_that_is_registered_anew_keeps_its_counts():
     known = decoded(receivers.of["supplier"].state)["supplier"]["demo/SUP"]
     assert "name" not in known
     assert (known["delivered_shipments"], known["late_shipments"]) == (1, 0)
-
-
-@given(lives(), sizes, st.data())
-def test_a_checkpoint_holds_what_has_not_arrived_and_what_counts(events, sizes, data):
-    sender, receivers = Ledger(), Receivers()
-    batches = cut(events, sizes)
-    half = data.draw(st.integers(0, len(batches)))
-    network = Network(data, receivers)
-    for batch in batches[:half]:
-        sender.offer(message(*batch))
-        network.send(sender.state)
-
-    def again(ledger, rule):
-        shot, extra = checkpoint.capture(ledger.state)
-        restored = Ledger(rule, checkpoint.restore(checkpoint.write(shot, extra, 1), rule))
-        restored.raws = ledger.raws
-        return restored
-
-    assert again(sender, SHIPMENTS).state.outbox.waiting == sender.state.outbox.waiting
-    sender = again(sender, SHIPMENTS)
-    rules = {"stock": SITES, "supplier": SUPPLIERS}
-    receivers.of = {kind: again(one, rules[kind]) for kind, one in receivers.of.items()}
-    for batch in batches[half:]:
-        sender.offer(message(*batch))
-    network.drain()
-    emptied(sender.state, receivers)
-
-    assert receivers.known() == expected(events, [])
-    for ledger in receivers.of.values():
-        live = digest.digests(ledger.state.snapshot(), ledger.state.seen)
-        assert ledger.replayed(2).digests() == live

@@ -1,0 +1,128 @@
+"""Gathering: values of some rows out of chunked columns, and how many of them are known.
+
+Each kernel is one pass over the rows where numpy takes several (see twin.kernels).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.errors import BadRequest
+from twin.kernels import I32, I64, U8, U64, jit, siphash
+from twin.slots import EMPTY, find_names
+from twin.texts import Texts
+
+NEWLINE = 10
+SHORT = 127  # codes that one byte can name
+_ROOM = 256
+
+
+@jit
+def held_at(at: U64, held: Any, least: Any, out: Any) -> int:
+    """Put what is held at each place into `out`; return how many are `least` or more, no NaN.
+
+    Places are unsigned: an index that may be negative takes twice as long.
+    """
+    for i in range(at.size):
+        out[i] = held[at[i]]
+    known = 0
+    for i in range(at.size):
+        known += out[i] >= least
+    return known
+
+
+@jit
+def told(bits: int, pages: I64, rows: Any, held: Any, least: Any, at: U64, out: Any) -> int:
+    """Put where each row lies into `at`, what is held there into `out`; return how many know.
+
+    Known is what is `least` or more.
+    """
+    within = np.uint64((1 << bits) - 1)
+    for i in range(rows.size):
+        row = np.uint64(rows[i])
+        at[i] = (np.uint64(pages[row >> np.uint64(bits)]) << np.uint64(bits)) + (row & within)
+    known: int = held_at(at, held, least, out)
+    return known
+
+
+@jit
+def number_codes(codes: Any, out: Any, distinct: Any) -> int:
+    """Number the distinct codes as they come, into `out`; return how many, or -1 if over SHORT."""
+    slots = np.full(_ROOM, -1, np.int16)
+    count = 0
+    for i in range(codes.size):
+        at = codes[i] & (_ROOM - 1)
+        while slots[at] >= 0 and distinct[slots[at]] != codes[i]:
+            at = (at + 1) & (_ROOM - 1)
+        if slots[at] < 0:
+            if count == SHORT:
+                return -1
+            slots[at] = count
+            distinct[count] = codes[i]
+            count += 1
+        out[i] = slots[at]
+    return count
+
+
+@jit
+def find_name(slots: I32, starts: I64, arena: U8, content: U8) -> int:
+    """Return the entry whose text is `content`, or EMPTY (see twin.slots)."""
+    offsets = np.zeros(2, np.int64)
+    offsets[1] = content.size
+    wanted, out = np.empty((1, 2), np.uint64), np.empty(1, np.int32)
+    siphash(offsets, content, np.zeros(1, np.uint64), wanted)
+    find_names(slots, starts, arena, wanted, offsets, content, out)
+    found: int = out[0]
+    return found
+
+
+@jit
+def _named(prefix: U8, lines: U8, offsets: I64, out: U8) -> None:
+    to, count = 0, 0
+    begins = True
+    for i in range(lines.size):
+        if begins:
+            for j in range(prefix.size):
+                out[to + j] = prefix[j]
+            to += prefix.size
+        begins = lines[i] == NEWLINE
+        if begins:
+            count += 1
+            offsets[count] = to
+        else:
+            out[to] = lines[i]
+            to += 1
+
+
+def named(tenant: str, lines: bytes) -> Texts:
+    """Return tenant/id for each id in `lines`, every one of which ends with a newline.
+
+    Raises BadRequest where the last one does not.
+    """
+    count = lines.count(b"\n")
+    if lines and not lines.endswith(b"\n"):
+        raise BadRequest("name twins by `ids` or by `lines`, each of which ends with a newline")
+    prefix = np.frombuffer(f"{tenant}/".encode(), np.uint8)
+    offsets: NDArray[np.int64] = np.zeros(count + 1, np.int64)
+    content = np.empty(len(lines) + count * (prefix.size - 1), np.uint8)
+    _named(prefix, np.frombuffer(lines, np.uint8), offsets, content)
+    return Texts(offsets, content)
+
+
+def warm() -> None:
+    """Compile every kernel here for what shards hold, or load it."""
+    rows, at = np.zeros(1, np.int64), np.empty(1, np.uint64)
+    pages, times = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    for one in (rows, rows.astype(np.int32)):
+        told(0, pages, one, times, 0, at, times.copy())
+    for kind in (np.int64, np.int32, np.int8, np.float64, np.float32):
+        held = np.zeros(1, kind)
+        held_at(at, held, 0, held.copy())
+    held_at(at, np.zeros(1), -np.inf, np.zeros(1))
+    number_codes(np.zeros(1, np.int32), np.zeros(1, np.int8), np.zeros(SHORT, np.int32))
+    name = named("t", b"a\n")
+    content = np.frombuffer(name.content.tobytes(), np.uint8)
+    find_name(np.full(8, EMPTY), name.offsets, np.zeros(16, np.uint8), content)
