@@ -104,6 +104,7 @@ def test_memory_is_told_as_a_whole_and_in_its_parts(asked):
         "500-provenance",
         "500-chain",
         "500-index",
+        "500-outbox",
         "500-dedup",
     ]
     assert found["500-dedup"]["unit"] == "B/id"
