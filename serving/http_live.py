@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -144,13 +145,15 @@ class Live:
         """Return the tick of now, from all that answers in time."""
         self._number += 1
         failed: dict[str, str] = {}
-        status = await self._ask("status", self._gateway.status(pb.StatusRequest()), failed)
-        replies = {"counts": await self._ask("counts", self._counts(), failed)}
+        status = await self._ask(
+            "status", partial(self._gateway.status, pb.StatusRequest()), failed
+        )
+        replies = {"counts": await self._ask("counts", self._counts, failed)}
         if status is not None:
             day = http_tick.today(status.now)
             found = await asyncio.gather(
                 *(
-                    self._ask(name, self._gateway.search(part.request(day)), failed)
+                    self._ask(name, partial(self._gateway.search, part.request(day)), failed)
                     for name, part in http_tick.PARTS.items()
                 )
             )
@@ -161,10 +164,12 @@ class Live:
     async def _counts(self) -> pb.AggregateReply:
         return await self._gateway.aggregate(http_tick.COUNTS)
 
-    async def _ask(self, name: str, answer: Awaitable[Any], failed: dict[str, str]) -> Any:
+    async def _ask(
+        self, name: str, ask: Callable[[], Awaitable[Any]], failed: dict[str, str]
+    ) -> Any:
         """Return one part, or None and the reason in `failed`."""
         try:
-            return await asyncio.wait_for(answer, self._patience_s)
+            return await asyncio.wait_for(ask(), self._patience_s)
         except TimeoutError:
             failed[name] = f"no answer within {self._patience_s:g} s"
         except Fatal as e:

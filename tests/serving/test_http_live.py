@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import json
 import logging
+import warnings
 from typing import Any
 
 import pytest
@@ -207,6 +210,24 @@ def test_an_unexpected_fault_is_told_without_its_text(caplog: pytest.LogCaptureF
     assert {event for event, _ in heard} == {"fault"}
     assert "secret" not in str(heard)
     assert len(caplog.records) == 1
+
+
+def test_a_tick_that_is_called_off_at_any_step_leaves_no_question_unasked() -> None:
+    async def call_off(steps: int) -> None:
+        computing = asyncio.ensure_future(Live(World()).compute())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        computing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await computing
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for steps in range(20):
+            asyncio.run(call_off(steps))
+        gc.collect()
+
+    assert [str(one.message) for one in told] == []
 
 
 def test_closing_ends_every_stream() -> None:
