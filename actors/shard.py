@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ from twin.transition import Plan, Snapshot, State
 
 RETRY_AFTER_S = 0.5  # a replay takes seconds
 RUN = 100_000  # events replayed in one step: numpy amortised, memory still small
+T = TypeVar("T")
+# Called with a frame that was just committed and the outcome of each event, in the writer's
+# thread, before anybody is answered: it takes what it needs and is done in microseconds.
+Watch = Callable[[Frame, NDArray[np.int8]], None]
 _REPELLED = [Outcome.DUPLICATE, Outcome.REJECTED]  # what a journal does not hold
 
 
@@ -80,6 +84,7 @@ class Shard:
         self._ready = False
         self.archived: Callable[[], Archived] | None = None  # how far its archive is, if any
         self._repelled = np.zeros(len(_REPELLED), np.int64)  # since this process began
+        self.watches: tuple[Watch, ...] = ()  # replaced whole, never changed in place
         self.stirred = threading.Event()  # something waits to leave (actors.outbox)
 
     @property
@@ -157,6 +162,8 @@ class Shard:
         if plan.frame.size:
             with self._lock:
                 decided = self._state.commit(plan.frame, self._read)
+                for watch in self.watches:
+                    watch(plan.frame, decided)
             self._journal.witness(self._state.next)
             if self._state.outbox.waiting:
                 self.stirred.set()
@@ -244,6 +251,16 @@ class Shard:
             if self._snapshot is None or self._snapshot.offset != self._state.next:
                 self._snapshot = self._state.snapshot()
             return self._snapshot
+
+    def lend(self, work: Callable[[Snapshot], T]) -> T:
+        """Return what `work` makes of the state as it stands between two commits.
+
+        The writer waits meanwhile, and columns are not frozen: `work` takes a millisecond or so,
+        and keeps copies only. Nothing is copied for it, as a snapshot's next writes are.
+        """
+        self.require_ready()
+        with self._lock:
+            return work(self._state.live())
 
     def checkpoint(self) -> int:
         """Write a checkpoint; return its offset. Ingest goes on meanwhile."""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 import pyarrow as pa
 
 from actors.shard import Shard
-from serving import batch, encode, grpc_server, history, measures, quarantine
+from serving import batch, encode, grpc_server, history, measures, quarantine, shard_status
 from serving.access import Identity, Verifier
 from serving.arrow import encode as arrow_stream
 from serving.cells import point
@@ -36,7 +36,7 @@ from serving.sources import Sources
 from serving.wire import twin_pb2 as pb
 from twin import redrive
 from twin.errors import BadRequest, Fatal, Fenced, TooLarge, TwinError
-from twin.kinds import ABSENT, KINDS, Kind
+from twin.kinds import KINDS, Kind
 from twin.query import View, check_field, ordered
 
 log = logging.getLogger(__name__)
@@ -170,56 +170,24 @@ class ShardSurface:
         raise BadRequest("a shard knows no other; ask a gateway")
 
     async def status(self, request: pb.StatusRequest, who: Identity) -> pb.StatusReply:
-        shard, load = self.shard, self.load
-        status = pb.ShardStatus(
-            name=shard.name,
-            region=shard.rule.region,
-            kind=shard.name.partition("/")[0],
-            epoch=shard.epoch,
-            state="serving",
-            pid=os.getpid(),
+        status = shard_status.of(
+            self.shard,
+            self.load,
+            self._memory,
+            self._intake,
             address=self.address,
-            offset=shard.next,
-            durable_offset=shard.next,
-            checkpoint_offset=shard.checkpoint_offset,
-            twins=shard.sizes(),
-            outcomes=shard.outcomes(),
-            events_per_s=load.events_per_s,
-            memory_bytes=self._memory.bytes(),
-            queue=self._intake.batches,
-            queue_bound=self._intake.bound,
-            queues=self._intake.status(),
-            headroom=load.headroom,
-            newest_as_of=shard.newest_as_of,
             recovery_s=self.recovery_s,
-            replayed=shard.replayed,
-            journal_bytes=shard.journal_bytes,
-            fsync_p99_ms=shard.fsync_p99_ms,
         )
+        now = self._clock()
         if self.delivery is not None:
-            oldest = shard.outbox_oldest()
-            status.outbox.CopyFrom(
-                pb.OutboxStatus(
-                    waiting=shard.outbox_waiting,
-                    homeless=self.delivery.courier.homeless,
-                    oldest_s=0.0 if oldest == ABSENT else (self._clock() - oldest) / 1e6,
-                    refused=self.delivery.courier.refused,
-                )
-            )
-        if shard.archived is not None:
-            kept = shard.archived()
+            status.outbox.CopyFrom(shard_status.outbox(self.shard, self.delivery.courier, now))
+        if self.shard.archived is not None:
+            kept = self.shard.archived()
             status.archive.CopyFrom(pb.ArchiveStatus(**kept._asdict(), restored=self.restored))
         if request.digests or request.verify:
-            if request.verify:
-                live, rebuilt = await self._read(shard.verify)
-                status.journal_truth_digest = rebuilt.truth
-                status.journal_replay_digest = rebuilt.replay
-            else:
-                live = await self._read(shard.digests)
-            status.truth_digest, status.replay_digest = live.truth, live.replay
-            status.offset = live.offset
-        shard.require_marker()
-        return pb.StatusReply(now=self._clock(), shards=[status])
+            await self._read(functools.partial(shard_status.prove, self.shard, request, status))
+        self.shard.require_marker()
+        return pb.StatusReply(now=now, shards=[status])
 
     async def columns(
         self, request: pb.ColumnsRequest, who: Identity

@@ -184,6 +184,9 @@ class _Block:
         self.frozen[:] = True
         return Pages(dict(self.arenas), self.pages.copy())
 
+    def live(self) -> Pages:
+        return Pages(self.arenas, self.pages)
+
     def bytes(self) -> int:
         return sum(arena[0].nbytes * self._used for arena in self.arenas.values())
 
@@ -252,6 +255,10 @@ class _Sparse:
     def snapshot(self) -> Pages:
         slots, rows = self._slots.snapshot(), self._rows[: self._used]
         return self._values.snapshot()._replace(slots=slots, rows=rows)
+
+    def live(self) -> Pages:
+        slots, rows = self._slots.live(), self._rows[: self._used]
+        return self._values.live()._replace(slots=slots, rows=rows)
 
     def bytes(self) -> int:
         return self._slots.bytes() + self._values.bytes() + 4 * self._used
@@ -348,6 +355,11 @@ class Table:
 
     def snapshot(self) -> TableSnapshot:
         pages = {name: block.snapshot() for name, block in self._blocks.items()}
+        return TableSnapshot(self.size, pages, self._names, self.blanks, self.aliases)
+
+    def live(self) -> TableSnapshot:
+        """Return what the table holds, nothing frozen: to be read before it is written again."""
+        pages = {name: block.live() for name, block in self._blocks.items()}
         return TableSnapshot(self.size, pages, self._names, self.blanks, self.aliases)
 
     def load(self, columns: Mapping[str, Column], size: int) -> None:

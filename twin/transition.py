@@ -179,6 +179,16 @@ class State:
             self.lexicon,
         )
 
+    def live(self) -> Snapshot:
+        """Return the state as it stands, nothing frozen: to be read before the next commit only."""
+        return Snapshot(
+            self.next,
+            self.now,
+            {name: held.table.live() for name, held in self.kinds.items()},
+            {name: held.keys.names() for name, held in self.kinds.items()},
+            self.lexicon,
+        )
+
     def ranks(self) -> NDArray[np.int64]:
         """Return the rank of every source code."""
         if self._ranks.size != len(self.lexicon):

@@ -22,6 +22,12 @@ class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGES: _ClassVar[Format]
     ARROW: _ClassVar[Format]
 
+class Fallback(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REFUSE: _ClassVar[Fallback]
+    WITHHOLD: _ClassVar[Fallback]
+    LABEL: _ClassVar[Fallback]
+
 class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     APPLIED: _ClassVar[Outcome]
@@ -35,11 +41,28 @@ REST: Urgency
 REALTIME: Urgency
 MESSAGES: Format
 ARROW: Format
+REFUSE: Fallback
+WITHHOLD: Fallback
+LABEL: Fallback
 APPLIED: Outcome
 SUPERSEDED: Outcome
 DUPLICATE: Outcome
 PARKED: Outcome
 REJECTED: Outcome
+
+class When(_message.Message):
+    __slots__ = ("at", "known_at")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_AT_FIELD_NUMBER: _ClassVar[int]
+    at: int
+    known_at: int
+    def __init__(self, at: _Optional[int] = ..., known_at: _Optional[int] = ...) -> None: ...
+
+class Texts(_message.Message):
+    __slots__ = ("lines",)
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    lines: bytes
+    def __init__(self, lines: _Optional[bytes] = ...) -> None: ...
 
 class IngestRequest(_message.Message):
     __slots__ = ("batch", "msgpack", "arrow", "urgency", "together")
@@ -145,18 +168,24 @@ class TwinState(_message.Message):
     def __init__(self, key: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., values: _Optional[_Mapping[str, Value]] = ..., shard: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class GetRequest(_message.Message):
-    __slots__ = ("kind", "id", "region", "max_age_s", "min_confidence")
+    __slots__ = ("kind", "id", "region", "max_age_s", "min_confidence", "when", "fallback", "fields")
     KIND_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     MAX_AGE_S_FIELD_NUMBER: _ClassVar[int]
     MIN_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
     kind: str
     id: str
     region: str
     max_age_s: float
     min_confidence: float
-    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., max_age_s: _Optional[float] = ..., min_confidence: _Optional[float] = ...) -> None: ...
+    when: When
+    fallback: Fallback
+    fields: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., max_age_s: _Optional[float] = ..., min_confidence: _Optional[float] = ..., when: _Optional[_Union[When, _Mapping]] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., fields: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetReply(_message.Message):
     __slots__ = ("twin", "mode", "now", "withheld")
@@ -185,7 +214,21 @@ class BatchGetRequest(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., fields: _Optional[_Iterable[str]] = ..., format: _Optional[_Union[Format, str]] = ..., lines: _Optional[bytes] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("kind", "where", "fields", "order", "limit", "region", "format")
+    __slots__ = ("kind", "where", "fields", "order", "limit", "region", "format", "cursor", "when", "max_age_s", "min_confidence", "fallback", "after", "sets")
+    class AfterEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class SetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Texts
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
     KIND_FIELD_NUMBER: _ClassVar[int]
     WHERE_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
@@ -193,6 +236,13 @@ class SearchRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    MAX_AGE_S_FIELD_NUMBER: _ClassVar[int]
+    MIN_CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
     kind: str
     where: str
     fields: _containers.RepeatedScalarFieldContainer[str]
@@ -200,10 +250,24 @@ class SearchRequest(_message.Message):
     limit: int
     region: str
     format: Format
-    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ..., format: _Optional[_Union[Format, str]] = ...) -> None: ...
+    cursor: str
+    when: When
+    max_age_s: float
+    min_confidence: float
+    fallback: Fallback
+    after: _containers.ScalarMap[str, int]
+    sets: _containers.MessageMap[str, Texts]
+    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ..., format: _Optional[_Union[Format, str]] = ..., cursor: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., max_age_s: _Optional[float] = ..., min_confidence: _Optional[float] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., after: _Optional[_Mapping[str, int]] = ..., sets: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
 
 class SearchReply(_message.Message):
-    __slots__ = ("twins", "shown", "total", "mode", "now", "missing", "columns")
+    __slots__ = ("twins", "shown", "total", "mode", "now", "missing", "columns", "cursor", "withheld", "offsets")
+    class OffsetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     TWINS_FIELD_NUMBER: _ClassVar[int]
     SHOWN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
@@ -211,6 +275,9 @@ class SearchReply(_message.Message):
     NOW_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    WITHHELD_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
     twins: _containers.RepeatedCompositeFieldContainer[TwinState]
     shown: int
     total: int
@@ -218,7 +285,10 @@ class SearchReply(_message.Message):
     now: int
     missing: _containers.RepeatedScalarFieldContainer[str]
     columns: _containers.RepeatedCompositeFieldContainer[Columns]
-    def __init__(self, twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ...) -> None: ...
+    cursor: str
+    withheld: _containers.RepeatedScalarFieldContainer[str]
+    offsets: _containers.ScalarMap[str, int]
+    def __init__(self, twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., cursor: _Optional[str] = ..., withheld: _Optional[_Iterable[str]] = ..., offsets: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Columns(_message.Message):
     __slots__ = ("shard", "region", "offset", "epoch", "now", "arrow")
@@ -237,7 +307,21 @@ class Columns(_message.Message):
     def __init__(self, shard: _Optional[str] = ..., region: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ..., now: _Optional[int] = ..., arrow: _Optional[bytes] = ...) -> None: ...
 
 class AggregateRequest(_message.Message):
-    __slots__ = ("kind", "where", "by", "measures", "order", "limit", "region")
+    __slots__ = ("kind", "where", "by", "measures", "order", "limit", "region", "when", "after", "sets")
+    class AfterEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class SetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Texts
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
     KIND_FIELD_NUMBER: _ClassVar[int]
     WHERE_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +329,9 @@ class AggregateRequest(_message.Message):
     ORDER_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
     kind: str
     where: str
     by: _containers.RepeatedScalarFieldContainer[str]
@@ -252,10 +339,20 @@ class AggregateRequest(_message.Message):
     order: str
     limit: int
     region: str
-    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., by: _Optional[_Iterable[str]] = ..., measures: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ...) -> None: ...
+    when: When
+    after: _containers.ScalarMap[str, int]
+    sets: _containers.MessageMap[str, Texts]
+    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., by: _Optional[_Iterable[str]] = ..., measures: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., after: _Optional[_Mapping[str, int]] = ..., sets: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
 
 class AggregateReply(_message.Message):
-    __slots__ = ("groups", "shown", "total", "mode", "now", "oldest_as_of", "missing")
+    __slots__ = ("groups", "shown", "total", "mode", "now", "oldest_as_of", "missing", "offsets")
+    class OffsetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     SHOWN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
@@ -263,6 +360,7 @@ class AggregateReply(_message.Message):
     NOW_FIELD_NUMBER: _ClassVar[int]
     OLDEST_AS_OF_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
     groups: _containers.RepeatedCompositeFieldContainer[Group]
     shown: int
     total: int
@@ -270,7 +368,8 @@ class AggregateReply(_message.Message):
     now: int
     oldest_as_of: int
     missing: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., oldest_as_of: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+    offsets: _containers.ScalarMap[str, int]
+    def __init__(self, groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., oldest_as_of: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., offsets: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("by", "measures")
@@ -629,16 +728,27 @@ class QueueStatus(_message.Message):
     def __init__(self, urgency: _Optional[_Union[Urgency, str]] = ..., batches: _Optional[int] = ..., events: _Optional[int] = ..., bytes: _Optional[int] = ..., batches_bound: _Optional[int] = ..., events_bound: _Optional[int] = ..., bytes_bound: _Optional[int] = ..., shed: _Optional[int] = ..., expired: _Optional[int] = ...) -> None: ...
 
 class ColumnsRequest(_message.Message):
-    __slots__ = ("kind", "fields", "where", "region")
+    __slots__ = ("kind", "fields", "where", "region", "when", "sets")
+    class SetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Texts
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
     KIND_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     WHERE_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
     kind: str
     fields: _containers.RepeatedScalarFieldContainer[str]
     where: str
     region: str
-    def __init__(self, kind: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., where: _Optional[str] = ..., region: _Optional[str] = ...) -> None: ...
+    when: When
+    sets: _containers.MessageMap[str, Texts]
+    def __init__(self, kind: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., where: _Optional[str] = ..., region: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., sets: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
 
 class ColumnsReply(_message.Message):
     __slots__ = ("shard", "offset", "epoch", "now", "arrow", "last")
@@ -655,3 +765,584 @@ class ColumnsReply(_message.Message):
     arrow: bytes
     last: bool
     def __init__(self, shard: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ..., now: _Optional[int] = ..., arrow: _Optional[bytes] = ..., last: bool = ...) -> None: ...
+
+class EventsRequest(_message.Message):
+    __slots__ = ("region", "parked", "since", "until", "fields", "limit")
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    PARKED_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    region: str
+    parked: bool
+    since: int
+    until: int
+    fields: _containers.RepeatedScalarFieldContainer[str]
+    limit: int
+    def __init__(self, region: _Optional[str] = ..., parked: bool = ..., since: _Optional[int] = ..., until: _Optional[int] = ..., fields: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class SqlRequest(_message.Message):
+    __slots__ = ("sql", "when", "region", "limit")
+    SQL_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    sql: str
+    when: When
+    region: str
+    limit: int
+    def __init__(self, sql: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., region: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class SqlReply(_message.Message):
+    __slots__ = ("arrow", "last", "rows", "mode", "now", "offsets", "truncated", "missing")
+    class OffsetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    ARROW_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    arrow: bytes
+    last: bool
+    rows: int
+    mode: Mode
+    now: int
+    offsets: _containers.ScalarMap[str, int]
+    truncated: bool
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, arrow: _Optional[bytes] = ..., last: bool = ..., rows: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., offsets: _Optional[_Mapping[str, int]] = ..., truncated: bool = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class HistoryEntry(_message.Message):
+    __slots__ = ("offset", "event_time", "ingest_time", "type", "source", "id", "confidence", "writer", "outcome", "receipt", "said", "became", "amends", "amended_by")
+    class SaidEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ...) -> None: ...
+    class BecameEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ...) -> None: ...
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    INGEST_TIME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    WRITER_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    SAID_FIELD_NUMBER: _ClassVar[int]
+    BECAME_FIELD_NUMBER: _ClassVar[int]
+    AMENDS_FIELD_NUMBER: _ClassVar[int]
+    AMENDED_BY_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    event_time: int
+    ingest_time: int
+    type: str
+    source: str
+    id: str
+    confidence: float
+    writer: str
+    outcome: str
+    receipt: str
+    said: _containers.MessageMap[str, Value]
+    became: _containers.MessageMap[str, Value]
+    amends: str
+    amended_by: str
+    def __init__(self, offset: _Optional[int] = ..., event_time: _Optional[int] = ..., ingest_time: _Optional[int] = ..., type: _Optional[str] = ..., source: _Optional[str] = ..., id: _Optional[str] = ..., confidence: _Optional[float] = ..., writer: _Optional[str] = ..., outcome: _Optional[str] = ..., receipt: _Optional[str] = ..., said: _Optional[_Mapping[str, Value]] = ..., became: _Optional[_Mapping[str, Value]] = ..., amends: _Optional[str] = ..., amended_by: _Optional[str] = ...) -> None: ...
+
+class HistoryRequest(_message.Message):
+    __slots__ = ("kind", "id", "region", "fields", "oldest_first", "limit", "cursor", "when", "since", "until", "by_event_time")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_FIRST_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    BY_EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    id: str
+    region: str
+    fields: _containers.RepeatedScalarFieldContainer[str]
+    oldest_first: bool
+    limit: int
+    cursor: str
+    when: When
+    since: int
+    until: int
+    by_event_time: bool
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., oldest_first: bool = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., since: _Optional[int] = ..., until: _Optional[int] = ..., by_event_time: bool = ...) -> None: ...
+
+class HistoryReply(_message.Message):
+    __slots__ = ("key", "entries", "shown", "total", "cursor", "now", "shard", "epoch", "offset")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    entries: _containers.RepeatedCompositeFieldContainer[HistoryEntry]
+    shown: int
+    total: int
+    cursor: str
+    now: int
+    shard: str
+    epoch: int
+    offset: int
+    def __init__(self, key: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[HistoryEntry, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., cursor: _Optional[str] = ..., now: _Optional[int] = ..., shard: _Optional[str] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class DiffRequest(_message.Message):
+    __slots__ = ("kind", "id", "where", "region", "before", "after", "fields", "limit", "sets")
+    class SetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Texts
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    id: str
+    where: str
+    region: str
+    before: When
+    after: When
+    fields: _containers.RepeatedScalarFieldContainer[str]
+    limit: int
+    sets: _containers.MessageMap[str, Texts]
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., where: _Optional[str] = ..., region: _Optional[str] = ..., before: _Optional[_Union[When, _Mapping]] = ..., after: _Optional[_Union[When, _Mapping]] = ..., fields: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., sets: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
+
+class DiffReply(_message.Message):
+    __slots__ = ("differences", "shown", "total", "mode", "now", "missing")
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    differences: _containers.RepeatedCompositeFieldContainer[Difference]
+    shown: int
+    total: int
+    mode: Mode
+    now: int
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, differences: _Optional[_Iterable[_Union[Difference, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Difference(_message.Message):
+    __slots__ = ("key", "id", "region", "change", "before", "after")
+    class BeforeEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ...) -> None: ...
+    class AfterEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ...) -> None: ...
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    id: str
+    region: str
+    change: str
+    before: _containers.MessageMap[str, Value]
+    after: _containers.MessageMap[str, Value]
+    def __init__(self, key: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., change: _Optional[str] = ..., before: _Optional[_Mapping[str, Value]] = ..., after: _Optional[_Mapping[str, Value]] = ...) -> None: ...
+
+class FirstTrueRequest(_message.Message):
+    __slots__ = ("kind", "id", "region", "where", "last", "event_axis", "since", "until")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    EVENT_AXIS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    id: str
+    region: str
+    where: str
+    last: bool
+    event_axis: bool
+    since: int
+    until: int
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., where: _Optional[str] = ..., last: bool = ..., event_axis: bool = ..., since: _Optional[int] = ..., until: _Optional[int] = ...) -> None: ...
+
+class FirstTrueReply(_message.Message):
+    __slots__ = ("found", "at", "event", "twin", "now")
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    TWIN_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    found: bool
+    at: int
+    event: HistoryEntry
+    twin: TwinState
+    now: int
+    def __init__(self, found: bool = ..., at: _Optional[int] = ..., event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., twin: _Optional[_Union[TwinState, _Mapping]] = ..., now: _Optional[int] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("kind", "id", "region", "field", "when", "limit")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    id: str
+    region: str
+    field: str
+    when: When
+    limit: int
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., field: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ExplainReply(_message.Message):
+    __slots__ = ("key", "field", "value", "merge", "rule", "decided_by", "contract", "upcast", "losers", "losers_total", "inputs", "sla_s", "unit", "sensitivity", "shard", "epoch", "offset", "now")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    MERGE_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_FIELD_NUMBER: _ClassVar[int]
+    UPCAST_FIELD_NUMBER: _ClassVar[int]
+    LOSERS_FIELD_NUMBER: _ClassVar[int]
+    LOSERS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    SLA_S_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    SENSITIVITY_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    field: str
+    value: Value
+    merge: str
+    rule: str
+    decided_by: HistoryEntry
+    contract: str
+    upcast: str
+    losers: _containers.RepeatedCompositeFieldContainer[Loser]
+    losers_total: int
+    inputs: _containers.RepeatedCompositeFieldContainer[HistoryEntry]
+    sla_s: float
+    unit: str
+    sensitivity: str
+    shard: str
+    epoch: int
+    offset: int
+    now: int
+    def __init__(self, key: _Optional[str] = ..., field: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., merge: _Optional[str] = ..., rule: _Optional[str] = ..., decided_by: _Optional[_Union[HistoryEntry, _Mapping]] = ..., contract: _Optional[str] = ..., upcast: _Optional[str] = ..., losers: _Optional[_Iterable[_Union[Loser, _Mapping]]] = ..., losers_total: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[HistoryEntry, _Mapping]]] = ..., sla_s: _Optional[float] = ..., unit: _Optional[str] = ..., sensitivity: _Optional[str] = ..., shard: _Optional[str] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ..., now: _Optional[int] = ...) -> None: ...
+
+class Loser(_message.Message):
+    __slots__ = ("event", "value", "rule")
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    event: HistoryEntry
+    value: str
+    rule: str
+    def __init__(self, event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., value: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
+
+class PreviewRequest(_message.Message):
+    __slots__ = ("source", "id", "receipt")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    id: str
+    receipt: str
+    def __init__(self, source: _Optional[str] = ..., id: _Optional[str] = ..., receipt: _Optional[str] = ...) -> None: ...
+
+class PreviewReply(_message.Message):
+    __slots__ = ("key", "event", "differences", "predictions", "alerts", "now")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    event: HistoryEntry
+    differences: _containers.RepeatedCompositeFieldContainer[Difference]
+    predictions: _containers.RepeatedScalarFieldContainer[str]
+    alerts: _containers.RepeatedScalarFieldContainer[str]
+    now: int
+    def __init__(self, key: _Optional[str] = ..., event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., differences: _Optional[_Iterable[_Union[Difference, _Mapping]]] = ..., predictions: _Optional[_Iterable[str]] = ..., alerts: _Optional[_Iterable[str]] = ..., now: _Optional[int] = ...) -> None: ...
+
+class ImpactRequest(_message.Message):
+    __slots__ = ("kind", "id", "region", "depth", "limit", "when")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    WHEN_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    id: str
+    region: str
+    depth: int
+    limit: int
+    when: When
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., depth: _Optional[int] = ..., limit: _Optional[int] = ..., when: _Optional[_Union[When, _Mapping]] = ...) -> None: ...
+
+class ImpactReply(_message.Message):
+    __slots__ = ("groups", "quantity", "value", "mode", "now", "missing")
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    groups: _containers.RepeatedCompositeFieldContainer[ImpactGroup]
+    quantity: int
+    value: float
+    mode: Mode
+    now: int
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, groups: _Optional[_Iterable[_Union[ImpactGroup, _Mapping]]] = ..., quantity: _Optional[int] = ..., value: _Optional[float] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ImpactGroup(_message.Message):
+    __slots__ = ("kind", "depth", "relation", "count", "quantity", "value", "earliest", "twins")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    RELATION_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    EARLIEST_FIELD_NUMBER: _ClassVar[int]
+    TWINS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    depth: int
+    relation: str
+    count: int
+    quantity: int
+    value: float
+    earliest: int
+    twins: _containers.RepeatedCompositeFieldContainer[TwinState]
+    def __init__(self, kind: _Optional[str] = ..., depth: _Optional[int] = ..., relation: _Optional[str] = ..., count: _Optional[int] = ..., quantity: _Optional[int] = ..., value: _Optional[float] = ..., earliest: _Optional[int] = ..., twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ...) -> None: ...
+
+class SubscribeRequest(_message.Message):
+    __slots__ = ("kind", "where", "fields", "region", "cursor", "only_changes", "sets")
+    class FromEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class SetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Texts
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    ONLY_CHANGES_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    where: str
+    fields: _containers.RepeatedScalarFieldContainer[str]
+    region: str
+    cursor: str
+    only_changes: bool
+    sets: _containers.MessageMap[str, Texts]
+    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., region: _Optional[str] = ..., cursor: _Optional[str] = ..., only_changes: bool = ..., sets: _Optional[_Mapping[str, Texts]] = ..., **kwargs) -> None: ...
+
+class SubscribeReply(_message.Message):
+    __slots__ = ("changes", "cursor", "snapshot", "synced", "mode", "now", "shard", "offset", "epoch")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    SYNCED_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[Change]
+    cursor: str
+    snapshot: bool
+    synced: bool
+    mode: Mode
+    now: int
+    shard: str
+    offset: int
+    epoch: int
+    def __init__(self, changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., cursor: _Optional[str] = ..., snapshot: bool = ..., synced: bool = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., shard: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class Change(_message.Message):
+    __slots__ = ("change", "twin", "offset")
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    TWIN_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    change: str
+    twin: TwinState
+    offset: int
+    def __init__(self, change: _Optional[str] = ..., twin: _Optional[_Union[TwinState, _Mapping]] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class AlertsRequest(_message.Message):
+    __slots__ = ("where", "region", "limit", "incidents", "order")
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    INCIDENTS_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    where: str
+    region: str
+    limit: int
+    incidents: bool
+    order: str
+    def __init__(self, where: _Optional[str] = ..., region: _Optional[str] = ..., limit: _Optional[int] = ..., incidents: bool = ..., order: _Optional[str] = ...) -> None: ...
+
+class AlertsReply(_message.Message):
+    __slots__ = ("alerts", "incidents", "shown", "total", "mode", "now", "missing")
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    INCIDENTS_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    alerts: _containers.RepeatedCompositeFieldContainer[TwinState]
+    incidents: _containers.RepeatedCompositeFieldContainer[Incident]
+    shown: int
+    total: int
+    mode: Mode
+    now: int
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, alerts: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., incidents: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Incident(_message.Message):
+    __slots__ = ("id", "cause", "severity", "count", "value", "deadline", "alerts", "next_step")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    ALERTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_STEP_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    cause: str
+    severity: str
+    count: int
+    value: float
+    deadline: int
+    alerts: _containers.RepeatedScalarFieldContainer[str]
+    next_step: str
+    def __init__(self, id: _Optional[str] = ..., cause: _Optional[str] = ..., severity: _Optional[str] = ..., count: _Optional[int] = ..., value: _Optional[float] = ..., deadline: _Optional[int] = ..., alerts: _Optional[_Iterable[str]] = ..., next_step: _Optional[str] = ...) -> None: ...
+
+class ActRequest(_message.Message):
+    __slots__ = ("alert", "region", "action", "owner", "until", "note")
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    alert: str
+    region: str
+    action: str
+    owner: str
+    until: int
+    note: str
+    def __init__(self, alert: _Optional[str] = ..., region: _Optional[str] = ..., action: _Optional[str] = ..., owner: _Optional[str] = ..., until: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
+
+class ActReply(_message.Message):
+    __slots__ = ("alert", "receipt")
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    alert: TwinState
+    receipt: str
+    def __init__(self, alert: _Optional[_Union[TwinState, _Mapping]] = ..., receipt: _Optional[str] = ...) -> None: ...
+
+class RehearseRequest(_message.Message):
+    __slots__ = ("rules", "since", "until", "region")
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    rules: str
+    since: int
+    until: int
+    region: str
+    def __init__(self, rules: _Optional[str] = ..., since: _Optional[int] = ..., until: _Optional[int] = ..., region: _Optional[str] = ...) -> None: ...
+
+class RehearseReply(_message.Message):
+    __slots__ = ("rules", "events", "now", "missing")
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    rules: _containers.RepeatedCompositeFieldContainer[Rehearsal]
+    events: int
+    now: int
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, rules: _Optional[_Iterable[_Union[Rehearsal, _Mapping]]] = ..., events: _Optional[int] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Rehearsal(_message.Message):
+    __slots__ = ("rule", "raised", "cleared", "open", "examples")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    RAISED_FIELD_NUMBER: _ClassVar[int]
+    CLEARED_FIELD_NUMBER: _ClassVar[int]
+    OPEN_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    raised: int
+    cleared: int
+    open: int
+    examples: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, rule: _Optional[str] = ..., raised: _Optional[int] = ..., cleared: _Optional[int] = ..., open: _Optional[int] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...

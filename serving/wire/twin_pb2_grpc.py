@@ -94,6 +94,66 @@ class TwinStub(object):
                 request_serializer=serving_dot_wire_dot_twin__pb2.ColumnsRequest.SerializeToString,
                 response_deserializer=serving_dot_wire_dot_twin__pb2.ColumnsReply.FromString,
                 _registered_method=True)
+        self.Events = channel.unary_stream(
+                '/supplytwin.v1.Twin/Events',
+                request_serializer=serving_dot_wire_dot_twin__pb2.EventsRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.ColumnsReply.FromString,
+                _registered_method=True)
+        self.Sql = channel.unary_stream(
+                '/supplytwin.v1.Twin/Sql',
+                request_serializer=serving_dot_wire_dot_twin__pb2.SqlRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.SqlReply.FromString,
+                _registered_method=True)
+        self.History = channel.unary_unary(
+                '/supplytwin.v1.Twin/History',
+                request_serializer=serving_dot_wire_dot_twin__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.HistoryReply.FromString,
+                _registered_method=True)
+        self.Diff = channel.unary_unary(
+                '/supplytwin.v1.Twin/Diff',
+                request_serializer=serving_dot_wire_dot_twin__pb2.DiffRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.DiffReply.FromString,
+                _registered_method=True)
+        self.FirstTrue = channel.unary_unary(
+                '/supplytwin.v1.Twin/FirstTrue',
+                request_serializer=serving_dot_wire_dot_twin__pb2.FirstTrueRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.FirstTrueReply.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/supplytwin.v1.Twin/Explain',
+                request_serializer=serving_dot_wire_dot_twin__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.ExplainReply.FromString,
+                _registered_method=True)
+        self.Preview = channel.unary_unary(
+                '/supplytwin.v1.Twin/Preview',
+                request_serializer=serving_dot_wire_dot_twin__pb2.PreviewRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.PreviewReply.FromString,
+                _registered_method=True)
+        self.Impact = channel.unary_unary(
+                '/supplytwin.v1.Twin/Impact',
+                request_serializer=serving_dot_wire_dot_twin__pb2.ImpactRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.ImpactReply.FromString,
+                _registered_method=True)
+        self.Subscribe = channel.unary_stream(
+                '/supplytwin.v1.Twin/Subscribe',
+                request_serializer=serving_dot_wire_dot_twin__pb2.SubscribeRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.SubscribeReply.FromString,
+                _registered_method=True)
+        self.Alerts = channel.unary_unary(
+                '/supplytwin.v1.Twin/Alerts',
+                request_serializer=serving_dot_wire_dot_twin__pb2.AlertsRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.AlertsReply.FromString,
+                _registered_method=True)
+        self.Act = channel.unary_unary(
+                '/supplytwin.v1.Twin/Act',
+                request_serializer=serving_dot_wire_dot_twin__pb2.ActRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.ActReply.FromString,
+                _registered_method=True)
+        self.Rehearse = channel.unary_unary(
+                '/supplytwin.v1.Twin/Rehearse',
+                request_serializer=serving_dot_wire_dot_twin__pb2.RehearseRequest.SerializeToString,
+                response_deserializer=serving_dot_wire_dot_twin__pb2.RehearseReply.FromString,
+                _registered_method=True)
 
 
 class TwinServicer(object):
@@ -183,6 +243,90 @@ class TwinServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Events(self, request, context):
+        """Journaled events, or parked ones, as columns, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Sql(self, request, context):
+        """Read-only SQL over shipments, sites, suppliers, stock, alerts, events, quarantine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def History(self, request, context):
+        """What one twin's values were, event by event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Diff(self, request, context):
+        """What differs between two moments, of one twin or of all that match.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FirstTrue(self, request, context):
+        """Since when, or until when, a condition held of one twin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Why a value is what it is: the event that decided it, and those that lost, by which rule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Preview(self, request, context):
+        """What would change if an event were retracted. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Impact(self, request, context):
+        """What depends on a supplier, a site or a lane, in shipments, quantities and money.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Subscribe(self, request, context):
+        """Twins that match, then every change of them: ordered, without gap or repeat, resumable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Alerts(self, request, context):
+        """What needs a person, the worst first; alerts of one cause as one incident.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Act(self, request, context):
+        """Acknowledge, assign or snooze an alert. Needs the scope write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rehearse(self, request, context):
+        """How often a rule would have fired on the history. Changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TwinServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -245,6 +389,66 @@ def add_TwinServicer_to_server(servicer, server):
                     servicer.Columns,
                     request_deserializer=serving_dot_wire_dot_twin__pb2.ColumnsRequest.FromString,
                     response_serializer=serving_dot_wire_dot_twin__pb2.ColumnsReply.SerializeToString,
+            ),
+            'Events': grpc.unary_stream_rpc_method_handler(
+                    servicer.Events,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.EventsRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.ColumnsReply.SerializeToString,
+            ),
+            'Sql': grpc.unary_stream_rpc_method_handler(
+                    servicer.Sql,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.SqlRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.SqlReply.SerializeToString,
+            ),
+            'History': grpc.unary_unary_rpc_method_handler(
+                    servicer.History,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.HistoryRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.HistoryReply.SerializeToString,
+            ),
+            'Diff': grpc.unary_unary_rpc_method_handler(
+                    servicer.Diff,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.DiffRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.DiffReply.SerializeToString,
+            ),
+            'FirstTrue': grpc.unary_unary_rpc_method_handler(
+                    servicer.FirstTrue,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.FirstTrueRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.FirstTrueReply.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.ExplainRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.ExplainReply.SerializeToString,
+            ),
+            'Preview': grpc.unary_unary_rpc_method_handler(
+                    servicer.Preview,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.PreviewRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.PreviewReply.SerializeToString,
+            ),
+            'Impact': grpc.unary_unary_rpc_method_handler(
+                    servicer.Impact,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.ImpactRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.ImpactReply.SerializeToString,
+            ),
+            'Subscribe': grpc.unary_stream_rpc_method_handler(
+                    servicer.Subscribe,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.SubscribeRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.SubscribeReply.SerializeToString,
+            ),
+            'Alerts': grpc.unary_unary_rpc_method_handler(
+                    servicer.Alerts,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.AlertsRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.AlertsReply.SerializeToString,
+            ),
+            'Act': grpc.unary_unary_rpc_method_handler(
+                    servicer.Act,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.ActRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.ActReply.SerializeToString,
+            ),
+            'Rehearse': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rehearse,
+                    request_deserializer=serving_dot_wire_dot_twin__pb2.RehearseRequest.FromString,
+                    response_serializer=serving_dot_wire_dot_twin__pb2.RehearseReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -571,6 +775,330 @@ class Twin(object):
             '/supplytwin.v1.Twin/Columns',
             serving_dot_wire_dot_twin__pb2.ColumnsRequest.SerializeToString,
             serving_dot_wire_dot_twin__pb2.ColumnsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Events(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Events',
+            serving_dot_wire_dot_twin__pb2.EventsRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.ColumnsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Sql(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Sql',
+            serving_dot_wire_dot_twin__pb2.SqlRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.SqlReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def History(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/History',
+            serving_dot_wire_dot_twin__pb2.HistoryRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.HistoryReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Diff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Diff',
+            serving_dot_wire_dot_twin__pb2.DiffRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.DiffReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FirstTrue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/FirstTrue',
+            serving_dot_wire_dot_twin__pb2.FirstTrueRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.FirstTrueReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Explain',
+            serving_dot_wire_dot_twin__pb2.ExplainRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.ExplainReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Preview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Preview',
+            serving_dot_wire_dot_twin__pb2.PreviewRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.PreviewReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Impact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Impact',
+            serving_dot_wire_dot_twin__pb2.ImpactRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.ImpactReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Subscribe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Subscribe',
+            serving_dot_wire_dot_twin__pb2.SubscribeRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.SubscribeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Alerts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Alerts',
+            serving_dot_wire_dot_twin__pb2.AlertsRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.AlertsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Act(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Act',
+            serving_dot_wire_dot_twin__pb2.ActRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.ActReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rehearse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/supplytwin.v1.Twin/Rehearse',
+            serving_dot_wire_dot_twin__pb2.RehearseRequest.SerializeToString,
+            serving_dot_wire_dot_twin__pb2.RehearseReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,72 @@
+"""Shard status: what a shard says of itself; counts since it began, or of what it holds."""
+
+from __future__ import annotations
+
+import os
+
+from actors.outbox import Courier
+from actors.shard import Shard
+from serving.intake import Intake
+from serving.load import Load, Memory
+from serving.wire import twin_pb2 as pb
+from twin.kinds import ABSENT
+
+
+def of(
+    shard: Shard,
+    load: Load,
+    memory: Memory,
+    intake: Intake,
+    *,
+    address: str,
+    recovery_s: float,
+) -> pb.ShardStatus:
+    """Return the status of a shard that serves at `address`."""
+    return pb.ShardStatus(
+        name=shard.name,
+        region=shard.rule.region,
+        kind=shard.name.partition("/")[0],
+        epoch=shard.epoch,
+        state="serving",
+        pid=os.getpid(),
+        address=address,
+        offset=shard.next,
+        durable_offset=shard.next,
+        checkpoint_offset=shard.checkpoint_offset,
+        twins=shard.sizes(),
+        outcomes=shard.outcomes(),
+        events_per_s=load.events_per_s,
+        memory_bytes=memory.bytes(),
+        queue=intake.batches,
+        queue_bound=intake.bound,
+        queues=intake.status(),
+        headroom=load.headroom,
+        newest_as_of=shard.newest_as_of,
+        recovery_s=recovery_s,
+        replayed=shard.replayed,
+        journal_bytes=shard.journal_bytes,
+        fsync_p99_ms=shard.fsync_p99_ms,
+    )
+
+
+def outbox(shard: Shard, courier: Courier, now_us: int) -> pb.OutboxStatus:
+    """Return what follows from a shard's twins and has not arrived."""
+    oldest = shard.outbox_oldest()
+    return pb.OutboxStatus(
+        waiting=shard.outbox_waiting,
+        homeless=courier.homeless,
+        oldest_s=0.0 if oldest == ABSENT else (now_us - oldest) / 1e6,
+        refused=courier.refused,
+    )
+
+
+def prove(shard: Shard, request: pb.StatusRequest, status: pb.ShardStatus) -> None:
+    """Put the digests that a request asks for into `status`."""
+    if request.verify:
+        live, rebuilt = shard.verify()
+        status.journal_truth_digest = rebuilt.truth
+        status.journal_replay_digest = rebuilt.replay
+    else:
+        live = shard.digests()
+    status.truth_digest, status.replay_digest = live.truth, live.replay
+    status.offset = live.offset
