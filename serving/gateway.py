@@ -67,6 +67,7 @@ async def run(
         folder=folder,
         version=version("supply-twin"),
         predict=predict,
+        routers=[],
     )
     config = uvicorn.Config(
         app,

@@ -6,7 +6,7 @@ It adds nothing to what gRPC says: the same requests, the same names, the same c
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,12 +47,14 @@ def create_app(
     version: str,
     predict: Predict | None = None,
     live: Callable[[GatewayPort], Live] = Live,
+    routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """Return the application of one gateway.
 
     `gateway`: who asks -> the answers they may have. `folder`: the data directory, of which
     reports/ is shown. `predict`: asks this region's models; without it predictions answer
-    SERVE_UNAVAILABLE. `app.state.live` holds the streams of ticks: close it before the server
+    SERVE_UNAVAILABLE. `routers`: more addresses, each of a file of its own (`http_*.py`); who
+    asks is `http_session.enter(tokens, request, scope)`. `app.state.live` holds the streams of ticks: close it before the server
     stops, or open pages hold the server up.
     """
     lives = Lives(gateway, live)
@@ -62,7 +64,8 @@ def create_app(
     )  # fmt: skip
     app.state.live = lives
     routes = Routes(gateway, tokens, folder, version, predict, lives)
-    app.include_router(routes.router())
+    for router in (*routers, routes.router()):
+        app.include_router(router)
     app.add_exception_handler(TwinError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(RequestValidationError, _refuse_query)
