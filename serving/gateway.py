@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,36 +15,26 @@ from typing import Any
 import uvicorn
 
 from serving import grpc_server
-from serving.access import Doors, Identity
+from serving.access import Doors
 from serving.gateway_surface import GatewaySurface
 from serving.http_app import create_app
+from serving.http_ports import Answers
 from serving.wire import twin_pb2 as pb
 
 
-class Reader:
-    """The surface as one asker sees it: what the HTTP application needs."""
-
-    def __init__(self, surface: GatewaySurface, who: Identity) -> None:
-        self._surface = surface
-        self._who = who
-
-    async def status(self, request: pb.StatusRequest) -> pb.StatusReply:
-        return await self._surface.status(request, self._who)
-
-    async def get(self, request: pb.GetRequest) -> pb.GetReply:
-        return await self._surface.get(request, self._who)
-
-    async def search(self, request: pb.SearchRequest) -> pb.SearchReply:
-        return await self._surface.search(request, self._who)
-
-    async def aggregate(self, request: pb.AggregateRequest) -> pb.AggregateReply:
-        return await self._surface.aggregate(request, self._who)
-
-    async def receipts(self, request: pb.ReceiptsRequest) -> pb.ReceiptsReply:
-        return await self._surface.receipts(request, self._who)
-
-    async def quarantine(self, request: pb.QuarantineRequest) -> pb.QuarantineReply:
-        return await self._surface.quarantine(request, self._who)
+def answers(surface: GatewaySurface) -> Answers:
+    """Return what this gateway answers over HTTP, by the name of its rpc."""
+    return {
+        "Status": surface.status,
+        "Get": surface.get,
+        "BatchGet": surface.batch_get,
+        "Search": surface.search,
+        "Aggregate": surface.aggregate,
+        "Locate": surface.locate,
+        "Receipts": surface.receipts,
+        "Quarantine": surface.quarantine,
+        "Redrive": surface.redrive,
+    }
 
 
 async def run(
@@ -62,7 +51,7 @@ async def run(
     doors = Doors(folder, region)
     server, _ = await grpc_server.start(surface, doors, f"127.0.0.1:{grpc_port}")
     app = create_app(
-        partial(Reader, surface),
+        answers(surface),
         tokens=doors,
         folder=folder,
         version=version("supply-twin"),

@@ -16,16 +16,31 @@ from twin.errors import BadRequest, Malformed, TooLarge
 DEEPEST = 16
 
 
-async def read_object(request: Request, limit: int) -> dict[str, Any]:
-    """Return a JSON object of at most `limit` bytes. Raises TooLarge, Malformed, BadRequest."""
+async def read_object(request: Request, limit: int, *, empty: bool = False) -> dict[str, Any]:
+    """Return a JSON object of at most `limit` bytes. Raises TooLarge, Malformed, BadRequest.
+
+    `empty`: no body at all will do for an object with nothing in it.
+    """
+    raw = await read(request, limit)
+    found = {} if empty and not raw else parse(raw)
+    if not isinstance(found, dict):
+        raise Malformed('the body is no JSON object; send one like {"id": "86606"}')
+    return found
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """Return the body. Raises TooLarge as soon as it is longer than `limit` bytes."""
     raw = bytearray()
     async for piece in request.stream():
         raw += piece
         if len(raw) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes; send less at once")
-    found = _parse(bytes(raw))
-    if not isinstance(found, dict):
-        raise Malformed('the body is no JSON object; send one like {"id": "86606"}')
+    return bytes(raw)
+
+
+def parse(raw: bytes) -> Any:
+    """Return what JSON says. Raises Malformed, BadRequest."""
+    found = _parse(raw)
     if _deeper(found, DEEPEST):
         raise BadRequest(f"the body nests deeper than {DEEPEST} levels; flatten it", "TOO_DEEP")
     return found

@@ -14,7 +14,21 @@ from google.protobuf.message import Message
 from serving.wire import twin_pb2 as pb
 from twin.kinds import ABSENT
 
-TIMES = frozenset(("now", "event_time", "ingest_time", "as_of", "oldest_as_of", "newest_as_of"))
+TIMES = frozenset(
+    {
+        "now",
+        "event_time",
+        "ingest_time",
+        "as_of",
+        "oldest_as_of",
+        "newest_as_of",
+        "at",
+        "deadline",
+        "earliest",
+    }
+)
+HELD = ("text", "number", "integer", "time", "flag")  # a value has one of these
+LEFT_OUT = frozenset({"columns", "arrow"})  # bytes are for those who asked for them
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,14 +44,35 @@ def rfc3339(us: int) -> str | None:
 
 
 def mode(message: Any) -> str:
+    """Return normal or degraded; empty where an answer has no mode."""
+    if "mode" not in message.DESCRIPTOR.fields_by_name:
+        return ""
     return "degraded" if message.mode == pb.Mode.DEGRADED else "normal"
 
 
+def is_time(field: FieldDescriptor) -> bool:
+    return field.name in TIMES or field.full_name == "supplytwin.v1.Value.time"
+
+
+def reply(message: Message) -> dict[str, Any]:
+    """Return an answer as plain data: one twin flat, anything else as it is."""
+    if isinstance(message, pb.GetReply):
+        rest = {"mode": mode(message), "now": rfc3339(message.now)}
+        return twin(message.twin) | rest | {"withheld": list(message.withheld)}
+    return plain(message)
+
+
 def plain(message: Message) -> dict[str, Any]:
-    """Return `message` as a dict of all its fields."""
+    """Return `message` as a dict of all its fields; a message that is not there is None."""
     if isinstance(message, pb.TwinState):
         return twin(message)
-    return {field.name: _field(message, field) for field in message.DESCRIPTOR.fields}
+    if isinstance(message, pb.Value):
+        return value(message)
+    return {
+        field.name: _field(message, field)
+        for field in message.DESCRIPTOR.fields
+        if field.name not in LEFT_OUT
+    }
 
 
 def twin(state: pb.TwinState) -> dict[str, Any]:
@@ -85,7 +120,7 @@ def _field(message: Message, field: FieldDescriptor) -> Any:
     if field.is_repeated:
         return [plain(one) if kind is not None else one for one in given]
     if kind is not None:
-        return plain(given)
+        return plain(given) if message.HasField(field.name) else None
     if field.enum_type is not None:
         return field.enum_type.values_by_number[given].name.lower()
-    return rfc3339(given) if field.name in TIMES else given
+    return rfc3339(given) if is_time(field) else given

@@ -1,12 +1,14 @@
-"""A gateway in memory: GatewayPort over a sample chain, moving by a clock of its own."""
+"""A gateway in memory: the answers of HTTP over a sample chain, moving by a clock of its own."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from serving.http_ports import Answer, Answers
 from serving.wire import twin_pb2 as pb
 from tests.serving.http_chain import DAY, START, Fact, Row, chain, move
 from twin.errors import AmbiguousKey, Recovering, Stale, UnknownField, UnknownKey
@@ -124,6 +126,21 @@ class World:
         self._fail()
         parked = pb.Receipt(id="e-2", source="my-tms", outcome="PARKED", reason="OUT_OF_RANGE")
         return pb.QuarantineReply(parked=[parked], shown=1, total=1)
+
+    def answers(self) -> Answers:
+        """Return what HTTP is answered with, whoever asks."""
+
+        def of(method: Callable[[Any], Awaitable[Any]]) -> Answer:
+            return lambda request, who: method(request)
+
+        return {
+            "Status": of(self.status),
+            "Get": of(self.get),
+            "Search": of(self.search),
+            "Aggregate": of(self.aggregate),
+            "Receipts": of(self.receipts),
+            "Quarantine": of(self.quarantine),
+        }
 
     def put(self, kind: str, region: str, id: str, row: Row) -> None:
         self._rows[kind][region, id] = row

@@ -1,0 +1,186 @@
+"""Addresses: one table of what HTTP may ask, each line an rpc of `wire/twin.proto`.
+
+Parameters, bodies, answers and their documentation are all made from the messages, so that HTTP
+says what gRPC says, and a new field needs no line here. What the gateway does not answer has no
+address.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter, Request
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from starlette.responses import Response
+
+from serving import http_asked, http_json, http_schema, http_session
+from serving.http_answer import respond
+from serving.http_body import read_object
+from serving.http_ports import Answer, Answers, TokenPort
+from serving.wire import twin_pb2 as pb
+from twin.errors import BadRequest, TooLarge
+
+BODY_LIMIT = 1 << 20  # of a request, as over gRPC
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+PLURALS = {"shipments": "shipment", "sites": "site", "suppliers": "supplier", "stock": "stock"}
+SERVICE = pb.DESCRIPTOR.services_by_name["Twin"]
+
+
+class Route(NamedTuple):
+    """One address. `fixed`: what the address itself says; `told`: of the request, in the answer;
+    `needs`: names of which all of one line must be said."""
+
+    rpc: str
+    path: str
+    summary: str
+    method: str = "GET"
+    scope: str = "read"
+    fixed: Mapping[str, str] = {}
+    defaults: Mapping[str, Any] = {}
+    told: tuple[str, ...] = ()
+    needs: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def request(self) -> type[Message]:
+        return GetMessageClass(SERVICE.methods_by_name[self.rpc].input_type)
+
+    @property
+    def reply(self) -> type[Message]:
+        return GetMessageClass(SERVICE.methods_by_name[self.rpc].output_type)
+
+
+_SEARCH: dict[str, Any] = {"defaults": {"limit": 20}, "told": ("limit",)}
+_EVENT: dict[str, Any] = {"needs": (("source", "id"), ("receipt",))}
+_GROUPS: dict[str, Any] = {
+    "defaults": {"limit": 20, "measures": ["count"]},
+    "told": ("by", "measures", "limit"),
+}
+_PLAIN = (
+    Route("Status", "/v1/status", "Mode, clock, regions, shards"),
+    Route("Search", "/v1/search", "Twins of a kind that match", **_SEARCH),
+    Route("Search", "/v1/search", "The same, of a filter of any length", "POST", **_SEARCH),
+    Route("Aggregate", "/v1/aggregate", "Counts, sums and averages by group", **_GROUPS),
+    Route("Aggregate", "/v1/aggregate", "The same, as a body", "POST", **_GROUPS),
+    Route("BatchGet", "/v1/batch", "Several twins of a kind by their ids", "POST"),
+    Route("Locate", "/v1/locate", "Who writes a twin", needs=(("id",),)),
+    Route(
+        "Receipts", "/v1/receipts", "What became of events", needs=(("source", "id"), ("offset",))
+    ),
+    Route("Quarantine", "/v1/quarantine", "Parked events, newest first", **_SEARCH),
+    Route("Redrive", "/v1/quarantine/redrive", "Judge parked events again", "POST", "write"),
+    Route("Diff", "/v1/diff", "What differs between two moments"),
+    Route("Diff", "/v1/diff", "The same, of a filter of any length", "POST"),
+    Route("Preview", "/v1/preview", "What retracting an event would change", "POST", **_EVENT),
+    Route("Impact", "/v1/impact/{kind}/{id}", "What depends on a supplier, a site or a lane"),
+    Route("Alerts", "/v1/exceptions", "What needs a person, the worst first"),
+    Route("Act", "/v1/exceptions/{alert}/{action}", "Act on an alert", "POST", "write"),
+    Route(
+        "Rehearse",
+        "/v1/rules/test",
+        "How often rules would have fired",
+        "POST",
+        needs=(("rules",),),
+    ),
+)
+_OF_A_KIND: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("Search", "", "The {kind} twins that match", _SEARCH),
+    ("Get", "/{id}", "One {kind}, each value with its provenance", {}),
+    ("History", "/{id}/history", "What the values of one {kind} were, event by event", {}),
+    ("Explain", "/{id}/explain/{field}", "Why a value of one {kind} is what it is", {}),
+    ("Diff", "/{id}/diff", "What differs of one {kind} between two moments", {}),
+    (
+        "FirstTrue",
+        "/{id}/first",
+        "Since when, or until when, a condition held",
+        {"needs": (("where",),)},
+    ),
+)
+ROUTES = (
+    *_PLAIN,
+    *(
+        Route(rpc, f"/v1/{plural}{path}", summary.format(kind=kind), fixed={"kind": kind}, **more)
+        for plural, kind in PLURALS.items()
+        for rpc, path, summary, more in _OF_A_KIND
+    ),
+)
+
+
+def router(tokens: TokenPort, answers: Answers) -> APIRouter:
+    """Return the addresses of all that `answers` has an answer to."""
+    found = APIRouter()
+    for route in ROUTES:
+        if route.rpc in answers:
+            address = Address(route, tokens, answers[route.rpc])
+            found.add_api_route(
+                route.path,
+                address.answer,
+                methods=[route.method],
+                response_class=Response,
+                **documented(route),
+            )
+    return found
+
+
+def documented(route: Route) -> dict[str, Any]:
+    """Return what OpenAPI is told of a route, as arguments of `add_api_route`."""
+    name = re.sub(r"\W+", "_", f"{route.method.lower()}_{route.path.removeprefix('/v1/')}")
+    asked = http_asked.names(route.request, route.fixed)
+    in_path = re.findall(r"{(\w+)}", route.path)
+    return http_schema.operation(
+        name.strip("_"),
+        route.summary,
+        reply=http_schema.name_of(route.reply),
+        path=in_path,
+        query=[n for n in asked if n not in in_path] if route.method == "GET" else (),
+        body=[n for n in asked if n not in in_path] if route.method == "POST" else (),
+        fields=asked,
+    )
+
+
+class Address:
+    """One route and what answers it."""
+
+    def __init__(self, route: Route, tokens: TokenPort, answer: Answer) -> None:
+        self._route = route
+        self._tokens = tokens
+        self._answer = answer
+        self._names = http_asked.names(route.request, route.fixed)
+
+    async def answer(self, request: Request) -> Response:
+        route = self._route
+        who = http_session.enter(self._tokens, request, route.scope)
+        asked = await self._asked(request)
+        reply = await self._answer(asked, who)
+        shown = http_json.reply(reply)
+        shown |= {name: _plain(getattr(asked, name)) for name in route.told}
+        return respond(shown, http_json.mode(reply))
+
+    async def _asked(self, request: Request) -> Message:
+        """Return the message that a request says. Raises BadRequest, Malformed, TooLarge."""
+        route, said = self._route, dict(request.path_params)
+        if not ID.fullmatch(said.get("id", "a")):
+            raise BadRequest("an id is 1 to 128 letters, digits and . _ : -; send such", "BAD_ID")
+        if route.method == "GET":
+            given = http_asked.of_query(self._names, request.query_params.multi_items())
+        else:
+            given = await read_object(request, BODY_LIMIT, empty=True)
+        if twice := said.keys() & given.keys():
+            raise BadRequest(
+                f"the address says {min(twice)} already; leave it out", "DUPLICATE_FIELD"
+            )
+        if route.needs and not any(all(given.get(n) for n in names) for names in route.needs):
+            wanted = ", or ".join(" and ".join(names) for names in route.needs)
+            raise BadRequest(f"the question names too little; say {wanted}")
+        asked = http_asked.message(route.request, self._names, dict(route.defaults) | given | said)
+        for name, value in route.fixed.items():
+            setattr(asked, name, value)
+        if asked.ByteSize() > BODY_LIMIT:
+            raise TooLarge(f"a request has at most {BODY_LIMIT} bytes; ask for less")
+        return asked
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) else list(value)
