@@ -199,6 +199,14 @@ TEXTS: dict[str, Text] = {
         "It asks again by itself; nothing is lost.",
         again=True,
     ),
+    "AS_OF_FUTURE": Text(
+        "The question is about a moment that has not come yet, by the clock of the twin.",
+        "Ask about an earlier one; `twin status` says what time it is.",
+    ),
+    "AS_OF_TOO_EARLY": Text(
+        "Nothing had been journaled by the moment that the question names as `known_at`.",
+        "Ask what was known later; the journal has nothing older.",
+    ),
     "EPOCH_STALE": Text(
         "A newer supervisor of this data directory took over; the older one starts nothing more.",
         "Let the older host end, or end it with `twin down`; `twin status` shows who serves.",

@@ -51,6 +51,8 @@ TABLE: dict[str, tuple[int, str]] = {
     "METHOD_NOT_ALLOWED": (405, "This address does not take that method"),
     "ENTITY_AMBIGUOUS": (409, "Twins of several regions have this id"),
     "FENCED": (409, "A newer writer has taken over"),
+    "AS_OF_FUTURE": (400, "That moment has not come yet"),
+    "AS_OF_TOO_EARLY": (410, "Nothing was known by then"),
     "EPOCH_STALE": (409, "A newer supervisor has taken over"),
     "MESSAGE_TOO_LARGE": (413, "The message is too large"),
     "DECOMPRESSED_TOO_LARGE": (413, "The message is too large once unpacked"),

@@ -9,6 +9,8 @@ TwinError
 │   ├── UnknownKey          ENTITY_NOT_FOUND: no twin has this key
 │   ├── AmbiguousKey        ENTITY_AMBIGUOUS: a bare id names twins of two regions
 │   ├── UnknownField        FIELD_UNKNOWN: the kind has no such field
+│   ├── AsOfFuture          AS_OF_FUTURE: a moment that has not come yet
+│   ├── AsOfTooEarly        AS_OF_TOO_EARLY: nothing was known by then
 │   ├── EpochStale          EPOCH_STALE: a newer supervisor took over; who asked starts nothing
 │   ├── BadRequest          any other code word; the message says what and where
 │   └── Denied              TOKEN_* and SCOPE_MISSING: who asks, or what for
@@ -71,6 +73,14 @@ class AmbiguousKey(Refused):
 
 class UnknownField(Refused):
     code = "FIELD_UNKNOWN"
+
+
+class AsOfFuture(Refused):
+    code = "AS_OF_FUTURE"
+
+
+class AsOfTooEarly(Refused):
+    code = "AS_OF_TOO_EARLY"
 
 
 class EpochStale(Refused):

@@ -12,32 +12,29 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin import level, merge
 from twin.admission import Admitted, Rule, admit, repeats
 from twin.chain import Read, walk
-from twin.chunks import Table, TableSnapshot
+from twin.chunks import Table
 from twin.columns import (
     Message,
     Part,
-    Told,
     gather,
     kept_columns,
     of_kind,
-    speakers,
-    touched,
 )
-from twin.contracts import CONTRACTS, COUNTED, MOVED
+from twin.contracts import CONTRACTS
 from twin.dedup import Seen
 from twin.derived import reserve
 from twin.events import NOTHING
+from twin.fold import KindState, fold
 from twin.frames import Frame
 from twin.kernels import chain
-from twin.keys import Keys
-from twin.kinds import ABSENT, KINDS, Group, Kind, Merge
+from twin.kinds import KINDS
 from twin.lexicon import Draft, Lexicon
-from twin.merge import HEAD, TENANT, Decision, Facts
+from twin.merge import HEAD, TENANT
 from twin.outbox import Outbox
 from twin.outcomes import Outcome, Reason
+from twin.pages import TableSnapshot
 from twin.redrive import settle
 from twin.retraction import Withdrawn, withdrawal
 from twin.revisions import Revisions
@@ -56,20 +53,6 @@ class Plan(NamedTuple):
     admitted: list[Admitted]  # per message
     kept: list[Column]  # per message: positions of the events in the frame
     frame: Frame
-
-
-class KindState:
-    """All twins of one kind in a shard: their rows, their keys, their levels."""
-
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-        self.table = Table(
-            merge.blanks(kind), merge.blocks(kind), merge.sparse(kind), merge.aliases(kind)
-        )
-        self.keys = Keys()
-        self.levels: dict[int, level.Level] = {}
-        self.as_of_columns = {f"{group.name}.as_of": ABSENT for group in kind.groups}
-        self.source_columns = [f"{group.name}.source" for group in kind.groups]
 
 
 class Snapshot(NamedTuple):
@@ -141,7 +124,7 @@ class State:
             mine = stands & of_kind(frame, held.kind)
             at = np.flatnonzero(mine & speaks)
             if at.size:
-                outcome[at[self._apply(held, frame, at)]] = Outcome.APPLIED
+                outcome[at[fold(held, frame, at, self.ranks(), self.seen)]] = Outcome.APPLIED
             if mine.any():
                 row = columns["row"][mine].astype(np.int64)
                 newest = {HEAD: frame.first + np.flatnonzero(mine), TENANT: columns["tenant"][mine]}
@@ -228,37 +211,6 @@ class State:
             columns,
         )
 
-    def _apply(
-        self, held: KindState, frame: Frame, at: Column, row: Column | None = None
-    ) -> NDArray[np.bool_]:
-        """Decide and commit the events at `at`; say which of them changed anything."""
-        columns = frame.columns
-        applied = np.zeros(at.size, np.bool_)
-        ranks = self.ranks()
-        if row is None:
-            row = columns["row"][at].astype(np.int64)
-        told = Told(frame)
-        contract = columns["contract"][at]
-        for group in touched(held.kind, contract):
-            mine = speakers(held.kind, group, contract)
-            about = at[mine]
-            if group.merge is Merge.LATEST:
-                won, place, flat = merge.settle(
-                    held.table, group, frame, about, row[mine], ranks, self.seen
-                )
-                for name, values in told.values(group, about[won]).items():
-                    flat[name][place[won]] = values
-                applied[mine] |= won
-                continue
-            facts = _facts(frame, told.values(group, about), about, row[mine], ranks)
-            if group.merge is Merge.LEVEL:
-                decision = _levels(held, group, facts)
-            else:
-                decision = merge.decide(held.table, group, facts, ranks, self.seen)
-            merge.commit(held.table, decision)
-            applied[mine] |= decision.applied
-        return applied
-
     def _withdraw(self, frame: Frame, outcome: NDArray[np.int8], read: Read) -> None:
         """Apply the corrections and retractions of a frame, in order."""
         columns = frame.columns
@@ -282,7 +234,7 @@ class State:
             frame = read(offset)
             at = np.array([offset - frame.first])
             if self.withdrawn.speaks(frame)[at[0]]:
-                self._apply(fresh, frame, at, np.zeros(1, np.int64))
+                fold(fresh, frame, at, self.ranks(), self.seen, np.zeros(1, np.int64))
         self.revisions.refold(held.kind.name, row, fresh, self.ranks())
         changed = False
         where = np.array([row])
@@ -301,23 +253,6 @@ class State:
         return changed
 
 
-def _facts(
-    frame: Frame, values: dict[str, Column], at: Column, row: Column, ranks: Column
-) -> Facts:
-    columns = frame.columns
-    source = columns["source"][at]
-    return Facts(
-        row,
-        values,
-        columns["time"][at],
-        ranks[source],
-        columns["hash"][at, 0],
-        frame.first + at,
-        source,
-        columns["confidence"][at],
-    )
-
-
 def _chain(table: Table, row: Column, offset: Column) -> NDArray[np.int64]:
     """Return for each event, about to be journaled at `offset`, the one before it of its twin."""
     prev = np.full(row.size, -1, np.int64)
@@ -325,40 +260,3 @@ def _chain(table: Table, row: Column, offset: Column) -> NDArray[np.int64]:
     prev[old] = table.take(HEAD, row[old])
     chain(room(row.size), row, offset, prev)
     return prev
-
-
-def _levels(held: KindState, group: Group, facts: Facts) -> Decision:
-    """Fold counts and movements into levels, one by one: they are few."""
-    applied = np.zeros(facts.row.size, np.bool_)
-    changed: dict[int, level.Level] = {}
-    for i, row in enumerate(facts.row.tolist()):
-        known = changed.get(row) or held.levels.get(row, level.UNKNOWN)
-        quantity, delta = int(facts.values[COUNTED][i]), int(facts.values[MOVED][i])
-        counts = quantity != ABSENT
-        entry = level.Entry(
-            int(facts.as_of[i]),
-            int(facts.rank[i]),
-            int(facts.tie[i]),
-            quantity if counts else delta,
-            int(facts.offset[i]),
-            int(facts.source[i]),
-            float(facts.confidence[i]),
-        )
-        after = level.count(known, entry) if counts else level.move(known, entry)
-        if after is not None:
-            changed[row] = after
-            applied[i] = True
-    held.levels |= changed
-    rows = sorted(changed)
-    newest = [changed[row].newest for row in rows]
-    winners = Facts(
-        np.array(rows, np.int64),
-        {group.fields[0].name: np.array([changed[row].on_hand for row in rows], np.int64)},
-        np.array([entry.time for entry in newest], np.int64),
-        np.array([entry.rank for entry in newest], np.int64),
-        np.array([entry.tie for entry in newest], np.uint64),
-        np.array([entry.offset for entry in newest], np.int64),
-        np.array([entry.source for entry in newest], np.int32),
-        np.array([entry.confidence for entry in newest], np.float32),
-    )
-    return Decision(group, winners, applied)
