@@ -11,15 +11,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import msgspec
 
 from serving import faults
 from serving.answers import require
+from serving.client_alerts import Alerting
+from serving.client_past import Past
+from serving.client_receipts import Receipts
+from serving.client_search import Searching, extra
 from serving.direct import Direct, Epochs
 from serving.feed import Feed
+from serving.minting import minter
+from serving.patience import patiently
 from serving.records import (
     OUTCOMES,
     Batch,
@@ -33,14 +39,15 @@ from serving.records import (
     found,
     receipts,
     state,
+    when,
 )
+from serving.records import fallback as _fallback
 from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
 from twin.errors import BadRequest, Refused, Retryable
 
 LARGEST = 16 << 20
 OPTIONS = (("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST))
-T = TypeVar("T")
 _pack = msgspec.msgpack.Encoder().encode
 __all__ = [
     "OPTIONS",
@@ -67,6 +74,8 @@ class Client:
     `direct`: ask shards themselves for single twins, and hand events to them, from the second
     call on; the gateway says where they are. Then a shard that moves is waited for, `timeout_s` at
     most. No answer of a writer is taken that was replaced: it is FENCED, a Retryable.
+
+    What is asked of many twins, of the past, of alerts and of receipts: `serving/client_*.py`.
     """
 
     def __init__(
@@ -87,6 +96,16 @@ class Client:
         if direct:
             self._direct = Direct(address, self._stub, self._metadata, OPTIONS, self._epochs)
         self._met = False
+        many, past = Searching(self), Past(self)
+        alerting, told = Alerting(self), Receipts(self)
+        self.search, self.search_all = many.search, many.search_all
+        self.aggregate, self.columns = many.aggregate, many.columns
+        self.history, self.diff, self.first_true = past.history, past.diff, past.first_true
+        self.explain, self.preview, self.impact = past.explain, past.preview, past.impact
+        self.alerts, self.act = alerting.alerts, alerting.act
+        self.rehearse = alerting.rehearse
+        self.receipts, self.receipt = told.receipts, told.receipt
+        self.quarantine, self.redrive = told.quarantine, told.redrive
 
     def close(self) -> None:
         if self._direct is not None:
@@ -163,12 +182,27 @@ class Client:
         id: str,
         region: str = "",
         *,
+        fields: Sequence[str] = (),
         max_age_s: float = 0.0,
         min_confidence: float = 0.0,
+        fallback: str = "refuse",
+        as_of: int = 0,
+        known_at: int = 0,
     ) -> TwinState:
-        """Return one twin. Raises UnknownKey, AmbiguousKey, Stale."""
+        """Return one twin, now or as of a moment (us). Raises UnknownKey, AmbiguousKey, Stale.
+
+        `fallback`: refuse, withhold or label values older than `max_age_s` or less sure than
+        `min_confidence`.
+        """
         request = pb.GetRequest(
-            kind=kind, id=id, region=region, max_age_s=max_age_s, min_confidence=min_confidence
+            kind=kind,
+            id=id,
+            region=region,
+            fields=fields,
+            max_age_s=max_age_s,
+            min_confidence=min_confidence,
+            fallback=_fallback(fallback),
+            when=when(as_of, known_at),
         )
         reply = None
         if (shards := self._shards(later=True)) is not None:
@@ -185,105 +219,12 @@ class Client:
 
     def batch_columns(self, kind: str, ids: Sequence[str], fields: Sequence[str] = ()) -> Batch:
         """Return the same as columns, for thousands at a time. Needs the extra `arrow`."""
-        arrow = _arrow()
+        arrow = extra()
         lines = "\n".join([*ids, ""]).encode()
         if lines.count(b"\n") != len(ids):
             raise BadRequest("an id has no line break; see `twin error BAD_ID`", "BAD_ID")
         request = pb.BatchGetRequest(kind=kind, lines=lines, fields=fields, format=pb.ARROW)
         return arrow.batch(self._call(self._stub.BatchGet, request), ids)
-
-    def search(
-        self,
-        kind: str,
-        where: str = "",
-        fields: Sequence[str] = (),
-        order: str = "",
-        limit: int = 20,
-        region: str = "",
-    ) -> Found:
-        """Return the twins that match `where`, at most `limit`, and how many there are."""
-        reply = self._call(
-            self._stub.Search,
-            pb.SearchRequest(
-                kind=kind, where=where, fields=fields, order=order, limit=limit, region=region
-            ),
-        )
-        return found(reply)
-
-    def aggregate(
-        self,
-        kind: str,
-        where: str = "",
-        by: Sequence[str] = (),
-        measures: Sequence[str] = ("count",),
-        order: str = "",
-        limit: int = 20,
-        region: str = "",
-    ) -> Groups:
-        """Return a row per group: the fields of `by`, and every measure."""
-        reply = self._call(
-            self._stub.Aggregate,
-            pb.AggregateRequest(
-                kind=kind,
-                where=where,
-                by=by,
-                measures=measures,
-                order=order,
-                limit=limit,
-                region=region,
-            ),
-        )
-        rows = [
-            dict(zip(by, group.by, strict=True)) | dict(zip(measures, group.measures, strict=True))
-            for group in reply.groups
-        ]
-        mode = pb.Mode.Name(reply.mode).lower()
-        return Groups(rows, reply.shown, reply.total, mode, reply.now, reply.oldest_as_of)
-
-    def columns(
-        self, kind: str, fields: Sequence[str] = (), where: str = "", region: str = ""
-    ) -> ColumnSet:
-        """Return whole columns of one snapshot per shard. Needs the extra `arrow`."""
-        arrow = _arrow()
-        request = pb.ColumnsRequest(kind=kind, fields=fields, where=where, region=region)
-        try:
-            replies = list(self._stub.Columns(request, metadata=self._metadata(), timeout=60.0))
-        except grpc.RpcError as e:
-            raise faults.from_grpc(e) from e
-        columns, offsets, now = arrow.gather(replies)
-        return ColumnSet(columns, offsets, now)
-
-    def receipts(self, source: str, ids: Sequence[str]) -> list[pb.Receipt]:
-        """Return what became of events offered earlier; UNSEEN if they never came."""
-        request = pb.ReceiptsRequest(source=source, ids=ids)
-        return list(self._call(self._stub.Receipts, request).receipts)
-
-    def receipt(self, name: str) -> pb.Receipt:
-        """Return the receipt called `name`: kind/region/shard/offset."""
-        return self._call(self._stub.Receipts, pb.ReceiptsRequest(offset=name)).receipts[0]
-
-    def quarantine(
-        self, limit: int = 20, *, type: str = "", reason: str = "", source: str = ""
-    ) -> pb.QuarantineReply:
-        """Return the newest parked events, all or those of a type, reason and source."""
-        request = pb.QuarantineRequest(limit=limit, type=type, reason=reason, source=source)
-        return self._call(self._stub.Quarantine, request)
-
-    def redrive(
-        self,
-        *,
-        type: str = "",
-        reason: str = "",
-        source: str = "",
-        ids: Sequence[str] = (),
-        limit: int = 0,
-        dry_run: bool = False,
-    ) -> pb.RedriveReply:
-        """Have parked events judged again; what now keeps its contract is applied."""
-        request = pb.RedriveRequest(
-            type=type, reason=reason, source=source, ids=ids, limit=limit, dry_run=dry_run
-        )
-        return self._call(self._stub.Redrive, request, 60.0)
 
     def locate(self, kind: str, id: str, region: str = "") -> pb.LocateReply:
         return self._call(self._stub.Locate, pb.LocateRequest(kind=kind, id=id, region=region))
@@ -307,6 +248,23 @@ class Client:
             except Retryable:
                 return None
         return self._direct
+
+    def ask(self, rpc: str, request: Any, timeout_s: float = 0.0) -> Any:
+        """Return the reply to an rpc of the service, by its name. Raises TwinError."""
+        return self._call(getattr(self._stub, rpc), request, timeout_s)
+
+    def pieces(self, rpc: str, request: Any, timeout_s: float | None = None) -> Iterator[Any]:
+        """Yield the replies to an rpc that streams, by its name; close it to end the call early.
+
+        Raises TwinError. `timeout_s`: for all of them; None: as long as they come.
+        """
+        call = getattr(self._stub, rpc)(request, metadata=self._metadata(), timeout=timeout_s)
+        try:
+            yield from call
+        except grpc.RpcError as e:
+            raise faults.from_grpc(e) from e
+        finally:
+            call.cancel()
 
     def _call(self, method: Any, request: Any, timeout_s: float = 0.0) -> Any:
         try:
@@ -333,39 +291,3 @@ def connect(folder: Path | None = None, region: str = "", name: str = "client") 
         raise BadRequest(f"there is no region {region}; there are {', '.join(routes)}")
     address = routes[region or next(iter(routes))]
     return Client(address, minter(folder, name), direct=True)
-
-
-def _arrow() -> Any:
-    try:
-        from serving import arrow  # noqa: PLC0415 - the base install has no pyarrow
-    except ImportError as e:
-        raise BadRequest(
-            "columns need pyarrow; pip install 'supply-twin[arrow]'", "EXTRA_MISSING"
-        ) from e
-    return arrow
-
-
-def minter(folder: Path, name: str, scopes: Sequence[str] = ("read", "write")) -> Callable[[], str]:
-    """Return a function that gives a valid token, minted anew before it expires."""
-    from serving import access  # noqa: PLC0415 - a client elsewhere brings its token, and no PyJWT
-
-    held: list[Any] = ["", 0.0]
-
-    def token() -> str:
-        if time.time() > held[1]:
-            held[:] = [access.mint(folder / "key", name=name, scopes=scopes), time.time() + 600]
-        return str(held[0])
-
-    return token
-
-
-def patiently(attempt: Callable[[], T], patience_s: float = 30.0) -> T:
-    """Return `attempt()`, repeated while it fails with a Retryable, for at most `patience_s`."""
-    until = time.monotonic() + patience_s
-    while True:
-        try:
-            return attempt()
-        except Retryable as e:
-            if time.monotonic() + e.retry_after > until:
-                raise
-            time.sleep(e.retry_after)

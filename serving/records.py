@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from serving import faults
 from serving.wire import twin_pb2 as pb
+from twin.errors import BadRequest
 
 OUTCOMES = ("APPLIED", "SUPERSEDED", "DUPLICATE", "PARKED", "REJECTED")
 
@@ -85,12 +86,17 @@ class TwinState(NamedTuple):
 
 
 class Found(NamedTuple):
+    """Twins, in the order asked for. `cursor`: ask with it for what follows; empty at the end."""
+
     twins: list[TwinState]
     shown: int
     total: int
     mode: str
     now: int
     missing: list[str]
+    cursor: str = ""
+    withheld: Sequence[str] = ()  # fields left out somewhere, as too old or too unsure
+    offsets: Mapping[str, int] = {}  # shard -> state as of all events before this offset
 
 
 class Groups(NamedTuple):
@@ -157,4 +163,37 @@ def found(reply: pb.SearchReply) -> Found:
     """Return what a search or a BatchGet found."""
     twins = [state(twin) for twin in reply.twins]
     mode = pb.Mode.Name(reply.mode).lower()
-    return Found(twins, reply.shown, reply.total, mode, reply.now, list(reply.missing))
+    return Found(
+        twins,
+        reply.shown,
+        reply.total,
+        mode,
+        reply.now,
+        list(reply.missing),
+        reply.cursor,
+        tuple(reply.withheld),
+        dict(reply.offsets),
+    )
+
+
+def when(as_of: int, known_at: int) -> pb.When | None:
+    """Return the moment that two times (us) name; None for now."""
+    return pb.When(at=as_of, known_at=known_at) if as_of or known_at else None
+
+
+def including(names: Iterable[str]) -> dict[str, int]:
+    """Return the offsets that an answer must include to show these receipts (shard/offset)."""
+    offsets: dict[str, int] = {}
+    for name in names:
+        shard, _, offset = name.rpartition("/")
+        if not shard or not offset.isdecimal():
+            raise BadRequest(f"{name!r} is no receipt; one reads shipment/east/0/57")
+        offsets[shard] = max(offsets.get(shard, 0), int(offset) + 1)
+    return offsets
+
+
+def fallback(word: str) -> pb.Fallback:
+    """Return what to do about values that are too old or too unsure. Raises BadRequest."""
+    if word.upper() not in pb.Fallback.keys():  # noqa: SIM118 - no dict
+        raise BadRequest(f"there is no fallback {word!r}; there are refuse, withhold and label")
+    return pb.Fallback.Value(word.upper())
