@@ -15,6 +15,7 @@ from actors.shard import Row, Shard
 from serving.placing import place
 from serving.wire import twin_pb2 as pb
 from twin.admission import good_ids
+from twin.alerts import keeper
 from twin.errors import BadRequest, NotOwner, Stale, UnknownKey
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Kind, Milestone
 from twin.texts import texts
@@ -55,11 +56,12 @@ def point(
     try:
         row = shard.row(kind.name, tenant, request.id)
     except UnknownKey as e:
-        if not good_ids(texts([request.id]))[0]:
+        _, id_ = keeper(kind.name, request.id)
+        if not good_ids(texts([id_]))[0]:
             text = "an id is 1 to 128 letters, digits and . _ : -; send such"
             raise BadRequest(text, "BAD_ID") from e
         rule = shard.rule
-        if rule.shards > 1 and place(tenant, request.id, rule.shards) != rule.number:
+        if rule.shards > 1 and place(tenant, id_, rule.shards) != rule.number:
             raise _not_owner(shard, request.id) from e
         raise
     reply = pb.GetReply(now=clock())

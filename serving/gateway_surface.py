@@ -18,7 +18,7 @@ from serving import faults, measures, quarantine
 from serving.access import Identity
 from serving.forward import Forward
 from serving.pipeline import pipelined
-from serving.routes import HOLDERS, SHARD_OF
+from serving.routes import HOLDERS
 from serving.shard_server import LIMIT, MOST
 from serving.shards import Shards
 from serving.splitting import Splitter
@@ -231,7 +231,7 @@ class GatewaySurface:
 
     def _kind(self, name: str) -> str:
         name = name or "shipment"
-        if name not in KINDS or name not in SHARD_OF:
+        if name not in KINDS:
             raise BadRequest(f"no kind is called {name}; there are {', '.join(KINDS)}")
         return name
 

@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.admission import place
+from twin.alerts import ALERT, TYPE, keeper
 from twin.contracts import CONTRACTS
-from twin.errors import RegionAway, Unavailable
+from twin.errors import RegionAway, Unavailable, UnknownKey
 from twin.kinds import KINDS, SHARD_KINDS
-from twin.texts import Texts
+from twin.texts import Texts, texts
 
 RETRY_AFTER_S = 0.3  # a takeover with a started spare takes about that long
-SHARD_OF = {kind: shard for shard, kinds in SHARD_KINDS.items() for kind in kinds}
-KIND_OF_TYPE = {contract.type: contract.kind for contract in CONTRACTS}
+# An alert is held by the shard of its subject: by every kind of them.
+SHARD_OF = {kind: shard for shard, kinds in SHARD_KINDS.items() for kind in kinds if kind != ALERT}
+KIND_OF_TYPE = {contract.type: contract.kind for contract in CONTRACTS if contract.kind != ALERT}
 HOLDERS = {type_: SHARD_OF[kind] for type_, kind in KIND_OF_TYPE.items()} | SHARD_OF
 
 
@@ -66,13 +68,14 @@ class Routes:
 
     def of_kind(self, kind: str, region: str = "") -> list[Route]:
         """Return the shards that hold `kind`, of one region or of all."""
-        prefix = f"{SHARD_OF[kind]}/"
+        holders = list(SHARD_KINDS) if kind == ALERT else [SHARD_OF[kind]]
         found = [
-            route
+            (holders.index(holder), route)
             for route in self.all().values()
-            if route.name.startswith(prefix) and region in {"", route.region}
+            if (holder := route.name.partition("/")[0]) in holders and region in {"", route.region}
         ]
-        return sorted(found, key=lambda route: (route.region, route.number))
+        found.sort(key=lambda pair: (pair[1].region, pair[0], pair[1].number))
+        return [route for _, route in found]
 
     def named(self, name: str) -> Route:
         """Return one shard's present writer. Raises Unavailable if the shard is not known."""
@@ -84,7 +87,12 @@ class Routes:
         return sorted({route.region for route in self.all().values()})
 
     def owner(self, kind: str, region: str, tenant: str, id: Texts) -> list[Route]:
-        """Return who writes each id of `kind` in `region`. Raises RegionAway if nobody does."""
+        """Return who writes each id of `kind` in `region`.
+
+        Raises RegionAway if nobody does; UnknownKey for what names no alert.
+        """
+        if kind == ALERT:
+            return [self._keeper(region, tenant, alert) for alert in id.list()]
         routes = self._written(kind, region)
         return [routes[number] for number in place(tenant, id, len(routes)).tolist()]
 
@@ -106,7 +114,15 @@ class Routes:
         place_at = {region: i for i, region in enumerate(places)}
         kind = [kind_at[SHARD_OF[kind_of(word)]] for word in [*types[1], ""]]
         region = [place_at.get(word, place_at[here]) for word in [*regions[1], here]]
-        which = np.array(kind)[types[0]] * len(places) + np.array(region)[regions[0]]
+        holder = np.array(kind)[types[0]]
+        alerts = np.array([*(word.startswith(TYPE) for word in types[1]), False])[types[0]]
+        if alerts.any():  # from outside: to whoever would write it, and says that nobody may
+            about, names = [], ids.list()
+            for i in np.flatnonzero(alerts).tolist():
+                of, names[i] = keeper(ALERT, names[i])
+                about.append(kind_at[SHARD_OF[of or "shipment"]])
+            holder[alerts], ids = about, texts(names)
+        which = holder * len(places) + np.array(region)[regions[0]]
         parts: dict[str, NDArray[np.int64]] = {}
         for pair in np.unique(which).tolist():
             at = np.flatnonzero(which == pair)
@@ -118,6 +134,12 @@ class Routes:
             for own in np.unique(numbers).tolist():
                 parts[owners[own].name] = at[numbers == own]
         return parts
+
+    def _keeper(self, region: str, tenant: str, alert: str) -> Route:
+        kind, id = keeper(ALERT, alert)
+        if not kind:
+            raise UnknownKey(f"{alert!r} names no alert; KIND:ID:RULE does")
+        return self.owner(kind, region, tenant, texts([id]))[0]
 
     def _written(self, kind: str, region: str) -> list[Route]:
         """Return who writes `kind` in `region`, by number. Raises RegionAway if nobody does."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.alerts import ALERT, subjects
 from twin.contracts import CONTRACTS, DAY_US
 from twin.dedup import Known, Seen
 from twin.events import NOTHING, Offered
@@ -32,6 +33,7 @@ _FIRST = _INNER.copy()
 _FIRST[[ord(c) for c in "._:-"]] = False
 NEWEST = max(contract.version for contract in CONTRACTS)
 BY_NAME = {(c.type, c.version): number for number, c in enumerate(CONTRACTS)}
+_IS_ALERT = np.array([contract.kind == ALERT for contract in CONTRACTS] + [False])
 
 
 class Admitted(NamedTuple):
@@ -153,8 +155,12 @@ def _identity(
 ) -> NDArray[np.int8]:
     """Return the reason to reject each event that names no twin of this shard."""
     reason = np.full(offered.size, Reason.NONE, np.int8)
+    subject, alerts = offered.subject, _IS_ALERT[contract]
+    if alerts.any():  # an alert is written where its subject is
+        subject, about = subjects(subject, alerts)
+        reason[alerts & [kind not in rule.kinds for kind in about]] = Reason.NOT_OWNER
     if rule.shards > 1:
-        reason[place(tenant, offered.subject, rule.shards) != rule.number] = Reason.NOT_OWNER
+        reason[place(tenant, subject, rule.shards) != rule.number] = Reason.NOT_OWNER
     foreign = np.array([c.kind not in rule.kinds for c in CONTRACTS] + [False])
     reason[foreign[contract]] = Reason.NOT_OWNER
     here = [word == rule.region for word in offered.region.words]
@@ -162,7 +168,7 @@ def _identity(
     reason[offered.region.codes < 0] = Reason.REGION_MISSING
     sound = [GOOD_SOURCE.fullmatch(word) is not None for word in offered.source.words]
     good = np.array([*sound, False], np.bool_)[offered.source.codes]
-    good &= good_ids(id_) & good_ids(offered.subject)
+    good &= good_ids(id_) & good_ids(subject)
     if (offered.does != NOTHING).any():
         good &= (offered.does == NOTHING) | good_ids(offered.target)
     reason[~good] = Reason.BAD_ID

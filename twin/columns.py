@@ -58,6 +58,7 @@ class Message(NamedTuple):
     tenant: str
     writer: str  # the named identity that offered them
     redrives: NDArray[np.int64] | None = None  # of events that were parked: where (twin.redrive)
+    own: bool = False  # said by the twin itself, which may say what is reserved
 
 
 class Part(NamedTuple):
@@ -130,7 +131,7 @@ def gather(parts: Sequence[Part]) -> dict[str, Column]:
             part.payload[name] if name in part.payload else _blank(name, part.id.size)
             for part in parts
         ]
-        mine = np.flatnonzero(_carries(columns["contract"], columns["reason"], name))
+        mine = np.flatnonzero(carries(columns["contract"], columns["reason"], name))
         if mine.size:
             columns[f"data.{name}"] = _one(whole).take(mine)
     return columns
@@ -140,7 +141,7 @@ def _one(parts: Sequence[Column]) -> Column:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _carries(contract: Column, reason: Column, name: str) -> NDArray[np.bool_]:
+def carries(contract: Column, reason: Column, name: str) -> NDArray[np.bool_]:
     """Say of each event whether a payload column holds a value for it: it stands, and may."""
     carries: NDArray[np.bool_] = _MAY[name].take(contract, mode="wrap")  # -1 is the last one
     carries &= reason == Reason.NONE
@@ -194,7 +195,7 @@ def _held(frame: Frame, name: str) -> Column:
         return held
     if name == "redrives":
         return np.full(frame.size, -1)
-    carried = _carries(frame.columns["contract"], frame.columns["reason"], name[5:])
+    carried = carries(frame.columns["contract"], frame.columns["reason"], name[5:])
     return _blank(name[5:], int(carried.sum()))
 
 

@@ -7,6 +7,7 @@ is parked as it came. `twin contracts check` holds the table against its last ex
 
 from __future__ import annotations
 
+from twin.alert_contracts import ALERTS
 from twin.delays import REASONS
 from twin.kinds import Dtype, Milestone
 from twin.promises import (
@@ -361,6 +362,7 @@ _TABLE: tuple[Contract, ...] = (
         {"deliveries": same("delivered_shipments", "late_shipments")},
         "Derived: a shipment of a supplier was delivered at the time of the event.",
     ),
+    *ALERTS,
 )
 # From each version of a type to the next. Never edit one: what it did to old events would change.
 STEPS: tuple[Step, ...] = (Step("shipment.condition", 1, {"humidity_pct": None}),)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.admission import Admitted, good_ids
+from twin.alerts import ALERT
 from twin.chunks import Table
 from twin.contracts import CONTRACTS
 from twin.events import Offered
@@ -47,6 +48,8 @@ EFFECTS = (
     Effect("supplier", "supplier.delivered", ("delivered_shipments", "late_shipments")),
 )
 _TYPES = {effect.type for effect in EFFECTS}
+# What nobody but the twin may say; what of it counts by revision is derived.
+IS_RESERVED = np.array([c.type in _TYPES or c.kind == ALERT for c in CONTRACTS] + [False])
 IS_DERIVED = np.array([contract.type in _TYPES for contract in CONTRACTS] + [False])
 # Events that can change what follows from a shipment.
 DECIDES = np.array(
@@ -126,9 +129,9 @@ def reserve(one: Admitted, offered: Offered, writer: str) -> None:
     if writer == DELIVERER:
         return
     ours = [word.startswith((OWN, MADE_UP + OWN)) for word in offered.source.words]
-    refused = IS_DERIVED[one.contract]
+    refused = IS_RESERVED[one.contract]
     if any(ours):
         refused = refused | np.array([*ours, False])[offered.source.codes]
     if refused.any():
-        refused &= one.outcome != Outcome.REJECTED
+        refused &= (one.outcome != Outcome.REJECTED) | (one.reason == Reason.NOT_OWNER)
         one.outcome[refused], one.reason[refused] = Outcome.REJECTED, Reason.TYPE_RESERVED

@@ -271,10 +271,79 @@ STOCK = Kind(
     ),
 )
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (SHIPMENT, SITE, SUPPLIER, STOCK)}
-# Which kinds one shard writes: stock lives with its site.
+ALERT = Kind(  # what needs a person: one rule about one twin (twin.alerts)
+    "alert",
+    (
+        Group("standing", Merge.LATEST, (Field("state", _TEXT),), 365 * DAY_S),
+        Group(
+            "raising",
+            Merge.LATEST,
+            (
+                Field("raised_at", _TIME, "us", is_as_of=True),
+                Field("rule", _TEXT),
+                Field("subject_kind", _TEXT),
+                Field("subject_id", _TEXT),
+                Field("severity", _TEXT),
+                Field("message", _TEXT),
+                Field("deadline", _TIME, "us"),
+                Field("value_at_risk_cents", Dtype.INTEGER, "USD 0.01", "confidential"),
+                Field("next_step", _TEXT),
+                Field("causes", _TEXT),
+                Field("supplier", _TEXT),
+                Field("origin", _TEXT),
+                Field("site", _TEXT),
+                Field("lane", _TEXT),
+            ),
+            365 * DAY_S,
+        ),
+        Group(
+            "clearing",
+            Merge.LATEST,
+            (Field("cleared_at", _TIME, "us", is_as_of=True), Field("clear_causes", _TEXT)),
+            365 * DAY_S,
+            sparse=True,
+        ),
+        Group(
+            "clock",
+            Merge.LATEST,
+            (Field("out_since", _TIME, "us"), Field("out_s", Dtype.INTEGER, "s")),
+            365 * DAY_S,
+        ),
+        Group(
+            "judgement",
+            Merge.MAX,
+            (Field("judged_offset", Dtype.INTEGER),),
+            365 * DAY_S,
+        ),
+        Group(
+            "acknowledgement",
+            Merge.LATEST,
+            (Field("acknowledged_at", _TIME, "us", is_as_of=True), Field("acknowledged_by", _TEXT)),
+            365 * DAY_S,
+            sparse=True,
+        ),
+        Group("assignment", Merge.LATEST, (Field("owner", _TEXT),), 365 * DAY_S),
+        Group(
+            "snooze",
+            Merge.LATEST,
+            (Field("snoozed_until", _TIME, "us"), Field("snoozed_by", _TEXT)),
+            365 * DAY_S,
+            sparse=True,
+        ),
+        Group(
+            "comment",
+            Merge.LATEST,
+            (Field("note", _TEXT), Field("noted_by", _TEXT)),
+            365 * DAY_S,
+            sparse=True,
+        ),
+    ),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (SHIPMENT, SITE, SUPPLIER, STOCK, ALERT)}
+# Which kinds one shard writes: stock lives with its site, an alert with the twin it is about.
 SHARD_KINDS: dict[str, tuple[str, ...]] = {
-    "shipment": ("shipment",),
-    "site": ("site", "stock"),
-    "supplier": ("supplier",),
+    "shipment": ("shipment", "alert"),
+    "site": ("site", "stock", "alert"),
+    "supplier": ("supplier", "alert"),
 }

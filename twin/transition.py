@@ -88,7 +88,7 @@ class State:
         draft = Draft(self.lexicon)
         admitted = [admit(m.offered, m.tenant, self.seen, self.rule, now) for m in messages]
         for one, message in zip(admitted, messages, strict=True):
-            if message.redrives is None:  # what was parked was not refused when it came
+            if message.redrives is None and not message.own:  # parked ones were not refused then
                 reserve(one, message.offered, message.writer)
         if messages and messages[0].redrives is not None:
             settle(admitted[0], messages[0].redrives)  # it comes alone

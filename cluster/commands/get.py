@@ -10,7 +10,7 @@ from cluster import show
 from serving.client import TwinState, Value, connect
 from twin.errors import UnknownKey
 
-KINDS = ("shipment", "site", "supplier", "stock")
+KINDS = ("shipment", "site", "supplier", "stock", "alert")
 
 
 @click.command()

@@ -15,6 +15,7 @@ USUAL = {
     "site": ("name", "country", "function"),
     "supplier": ("name", "aggregator"),
     "stock": ("site", "product", "on_hand"),
+    "alert": ("state", "severity", "message", "deadline", "owner"),
 }
 
 
