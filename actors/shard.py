@@ -161,6 +161,7 @@ class Shard:
         self.require_marker()  # not sooner, nor later: what is durable may be the successor's
         if plan.frame.size:
             with self._lock:
+                self._snapshot = None  # what nobody reads any more needs no notes
                 decided = self._state.commit(plan.frame, self._read)
                 for watch in self.watches:
                     watch(plan.frame, decided)
@@ -245,7 +246,10 @@ class Shard:
         return self._state.lexicon.word(code)
 
     def snapshot(self) -> Snapshot:
-        """Return an immutable view of everything acknowledged so far."""
+        """Return an immutable view of everything acknowledged so far.
+
+        Nothing is frozen for it: as long as it is held, writes note what they overwrite.
+        """
         self.require_ready()
         with self._lock:
             if self._snapshot is None or self._snapshot.offset != self._state.next:
@@ -255,12 +259,18 @@ class Shard:
     def lend(self, work: Callable[[Snapshot], T]) -> T:
         """Return what `work` makes of the state as it stands between two commits.
 
-        The writer waits meanwhile, and columns are not frozen: `work` takes a millisecond or so,
-        and keeps copies only. Nothing is copied for it, as a snapshot's next writes are.
+        The writer waits meanwhile: `work` takes a millisecond or so, and keeps copies only.
+        Columns are not copied for it, as they are out of a snapshot.
         """
         self.require_ready()
         with self._lock:
             return work(self._state.live())
+
+    def study(self, work: Callable[[State], T]) -> T:
+        """As `lend`, of all that a snapshot is made of: dedup, retractions, ranks of sources."""
+        self.require_ready()
+        with self._lock:
+            return work(self._state)
 
     def checkpoint(self) -> int:
         """Write a checkpoint; return its offset. Ingest goes on meanwhile."""
@@ -273,15 +283,15 @@ class Shard:
 
     def digests(self) -> digest.Digests:
         with self._lock:
-            return digest.digests(self._state.snapshot(), self._state.seen)
+            return digest.digests(self._state.live(), self._state.seen)
 
     def verify(self) -> tuple[digest.Digests, digest.Digests]:
         """Return the digests of the live state, and of what the journal alone says of it."""
         with self._lock:
-            live = digest.digests(self._state.snapshot(), self._state.seen)
+            live = digest.digests(self._state.live(), self._state.seen)
         rebuilt = State(self.rule)
         replay(rebuilt, self._journal, live.offset)
-        return live, digest.digests(rebuilt.snapshot(), rebuilt.seen)
+        return live, digest.digests(rebuilt.live(), rebuilt.seen)
 
     def outcomes(self) -> dict[str, int]:
         """Return how many events had each outcome: repeats and rejects since this process began."""

@@ -2,9 +2,10 @@
 
 Columns that change together form a block. All chunks of a block lie in one arena per column, and
 a page table says which place holds which chunk; place 0 is blank for ever, and stands for every
-chunk that was never written. A snapshot freezes the places in use: a write to a frozen chunk
-copies it to a free place first, so a snapshot never changes. When an arena is full the chunks in
-use move to a new one, and whoever holds a snapshot keeps the old.
+chunk that was never written. A snapshot holds page tables, and writes that follow note what they
+overwrite for as long as anybody reads it (twin.trail). Where more was noted than the block holds,
+its places are frozen instead: a write to a frozen chunk copies it to a free place first. When an
+arena is full the chunks in use move to a new one, and whoever holds a snapshot keeps the old.
 
 A sparse block has a slot only for rows that ever got a value; slot 0 is blank, and every other
 row's. Which slot a row has is a column of a block too.
@@ -13,128 +14,19 @@ row's. Which slot a row has is a column of a block too.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from twin.arena import untouched
-from twin.gather import held_at, told
 from twin.kernels import places
+from twin.pages import BITS, CHUNK, ROWS, SLOT, Pages, TableSnapshot, places_of
 from twin.slots import number_rows, room
+from twin.trail import Trail
 
 Column = NDArray[Any]
-BITS = 12
-CHUNK = 1 << BITS  # rows: a copy moves 32 KiB of an 8-byte column
 SMALLEST = 4  # places in a new arena; what is not given out takes no memory
-SLOT = "slot"
-ROWS = ".rows"  # in a dump: which rows the columns of a sparse block are of
-
-
-class Pages(NamedTuple):
-    """The chunks of one block at one moment. Immutable."""
-
-    arenas: Mapping[str, Column]  # column -> (places, CHUNK)
-    pages: NDArray[np.int64]  # place of each chunk
-    slots: Pages | None = None  # of a sparse block: which slot each row has
-    rows: NDArray[np.int32] | None = None  # and which row each slot is of; -1 of slot 0
-
-    def column(self, name: str, size: int) -> Column:
-        """Return one column (size,); not copied if its chunks lie in order."""
-        arena = self.arenas[name]
-        if self.rows is not None:
-            whole = np.full(size, arena[0, 0])
-            whole[self.rows[1:]] = self._flat(arena)[1 : self.rows.size]
-            return whole
-        return self._flat(arena)[:size]
-
-    def take(self, name: str, rows: Column) -> Column:
-        if self.slots is not None:
-            rows = self.slots.take(SLOT, rows)
-        return self.arenas[name].reshape(-1).take(_at(self.pages, rows))
-
-    def places(self, rows: Column) -> NDArray[np.int64]:
-        """Return where `rows` lie in the flat arenas."""
-        if self.slots is not None:
-            rows = self.slots.take(SLOT, rows)
-        return _at(self.pages, rows)
-
-    def _flat(self, arena: Column) -> Column:
-        first = self.pages[0] if self.pages.size else 0
-        if (self.pages == np.arange(first, first + self.pages.size)).all():
-            return arena[first : first + self.pages.size].reshape(-1)
-        return arena[self.pages].reshape(-1)
-
-
-class Gathered(NamedTuple):
-    """Some rows of one block of a snapshot: where they lie."""
-
-    arenas: Mapping[str, Column]
-    aliases: Mapping[str, str]
-    at: NDArray[np.uint64]
-
-    def read(self, name: str) -> Column:
-        """Return their values of one column."""
-        return self.known(name, 0)[0]
-
-    def known(self, name: str, least: float) -> tuple[Column, int]:
-        """Return their values of one column, and how many are `least` or more."""
-        held = self.arenas[self.aliases.get(name, name)].reshape(-1)
-        values = np.empty(self.at.size, held.dtype)
-        count: int = held_at(self.at, held, least, values)
-        return values, count
-
-
-class TableSnapshot(NamedTuple):
-    """What a table held at one moment. Immutable."""
-
-    size: int
-    blocks: Mapping[str, Pages]
-    of: Mapping[str, str]  # column -> its block
-    blanks: Mapping[str, np.generic]
-    aliases: Mapping[str, str]  # name -> the column that it is another name of
-
-    def column(self, name: str) -> Column:
-        """Return one column (size,), read-only."""
-        name = self.aliases.get(name, name)
-        whole = self.blocks[self.of[name]].column(name, self.size)
-        whole.flags.writeable = False
-        return whole
-
-    def take(self, name: str, rows: Column) -> Column:
-        """Return the values of some rows of one column."""
-        name = self.aliases.get(name, name)
-        return self.blocks[self.of[name]].take(name, rows)
-
-    def blank(self, name: str) -> bool:
-        """Say whether nothing was ever written into the block of a column."""
-        return not self.blocks[self.of[self.aliases.get(name, name)]].pages.any()
-
-    def gather(self, name: str, rows: Column, least: int) -> tuple[Gathered, Column, int]:
-        """Return what reads `rows` of any column of a block, and of one its values.
-
-        The last: how many of these are `least` or more.
-        """
-        name = self.aliases.get(name, name)
-        block = self.blocks[self.of[name]]
-        if block.slots is not None:
-            rows = block.slots.take(SLOT, rows)
-        held = block.arenas[name].reshape(-1)
-        at, values = np.empty(rows.size, np.uint64), np.empty(rows.size, held.dtype)
-        count = told(BITS, block.pages, rows, held, least, at, values)
-        return Gathered(block.arenas, self.aliases, at), values, count
-
-    def dump(self) -> dict[str, Column]:
-        """Return every column: whole, or of a sparse block's rows, which `BLOCK.rows` names."""
-        columns: dict[str, Column] = {}
-        for name, block in self.of.items():
-            held = self.blocks[block].rows
-            if held is None:
-                columns[name] = self.column(name)
-            else:
-                rows = columns.setdefault(f"{block}{ROWS}", np.sort(held[1:]).astype(np.int64))
-                columns[name] = self.take(name, rows)
-        return columns
 
 
 class _Block:
@@ -148,6 +40,8 @@ class _Block:
         self.pages = np.empty(0, np.int64)
         self.frozen = np.empty(0, np.bool_)
         self._used = 1  # places given out
+        self._trail = Trail()
+        self._of = object()  # names the arenas there are now
 
     def grow(self, chunks: int) -> None:
         """Have at least this many chunks, the new ones blank."""
@@ -158,7 +52,7 @@ class _Block:
 
     def at(self, rows: Column) -> NDArray[np.int64]:
         """Return where `rows` lie in the flat arenas."""
-        return _at(self.pages, rows)
+        return places_of(self.pages, rows)
 
     def cell(self, row: int) -> int:
         """Return where one row lies in the flat arenas; below CHUNK: never written."""
@@ -166,9 +60,17 @@ class _Block:
 
     def own(self, rows: Column) -> NDArray[np.int64]:
         """Return where `rows` lie in the flat arenas, their chunks free to be written."""
+        if self._trail.noted > self.frozen.size << BITS:
+            self.freeze()
         where, met = np.empty(rows.size, np.int64), np.zeros(self.frozen.size, np.bool_)
-        if not places(BITS, self.pages, self.frozen, rows, where, met):
-            return where
+        if places(BITS, self.pages, self.frozen, rows, where, met):
+            self._thaw(met)
+            where = places_of(self.pages, rows)
+        self._trail.note(self._of, where, self.arenas)
+        return where
+
+    def _thaw(self, met: NDArray[np.bool_]) -> None:
+        """Have the frozen chunks among those that are met copied to places of their own."""
         held = np.flatnonzero(met)
         self._room(held.size)
         held = held[self.frozen[held]]  # those that moved are free to be written
@@ -178,14 +80,17 @@ class _Block:
             arena[free] = arena[self.pages[held]]
         self.pages[held] = free
         self.frozen[held] = False
-        return _at(self.pages, rows)
+
+    def freeze(self) -> None:
+        """Write no chunk again where it is: whoever reads it needs no notes from now on."""
+        self.frozen[:] = True
+        self._trail.leave()
 
     def snapshot(self) -> Pages:
-        self.frozen[:] = True
-        return Pages(dict(self.arenas), self.pages.copy())
+        return Pages(dict(self.arenas), self.pages.copy(), self._of, self._trail.join())
 
     def live(self) -> Pages:
-        return Pages(self.arenas, self.pages)
+        return Pages(self.arenas, self.pages, self._of, None)
 
     def bytes(self) -> int:
         return sum(arena[0].nbytes * self._used for arena in self.arenas.values())
@@ -194,6 +99,7 @@ class _Block:
         """Have `n` free places; move to a larger arena when there are too few."""
         if self._used + n <= next(iter(self.arenas.values())).shape[0]:
             return
+        self._of = object()
         written = np.flatnonzero(self.pages)
         live = 1 + written.size
         for name, blank in self.blanks.items():
@@ -382,13 +288,6 @@ class Table:
     def bytes(self) -> int:
         """Return how much memory the places given out take."""
         return sum(block.bytes() for block in self._blocks.values())
-
-
-def _at(pages: NDArray[np.int64], rows: Column) -> NDArray[np.int64]:
-    where: NDArray[np.int64] = pages.take(rows >> BITS)
-    where <<= BITS
-    where += rows & (CHUNK - 1)
-    return where
 
 
 def _told(values: Column, blank: np.generic) -> NDArray[np.bool_]:

@@ -35,6 +35,15 @@ def held_at(at: U64, held: Any, least: Any, out: Any) -> int:
 
 
 @jit
+def at_least(values: Any, least: Any) -> int:
+    """Return how many values are `least` or more, no NaN."""
+    known = 0
+    for i in range(values.size):
+        known += values[i] >= least
+    return known
+
+
+@jit
 def told(bits: int, pages: I64, rows: Any, held: Any, least: Any, at: U64, out: Any) -> int:
     """Put where each row lies into `at`, what is held there into `out`; return how many know.
 
@@ -121,7 +130,9 @@ def warm() -> None:
     for kind in (np.int64, np.int32, np.int8, np.float64, np.float32):
         held = np.zeros(1, kind)
         held_at(at, held, 0, held.copy())
+        at_least(held, 0)
     held_at(at, np.zeros(1), -np.inf, np.zeros(1))
+    at_least(np.zeros(1), -np.inf)
     number_codes(np.zeros(1, np.int32), np.zeros(1, np.int8), np.zeros(SHORT, np.int32))
     name = named("t", b"a\n")
     content = np.frombuffer(name.content.tobytes(), np.uint8)

@@ -4,9 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin.chunks import CHUNK, Table
+from twin.chunks import Table
 from twin.kinds import KINDS
 from twin.merge import blanks
+from twin.pages import CHUNK
 
 BLANK = {"lat": np.float64(np.nan), "code": np.int32(-1)}
 ROWS = [0, 1, CHUNK - 1, CHUNK, 2 * CHUNK + 5]

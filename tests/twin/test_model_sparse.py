@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twin.chunks import CHUNK, Table
+from twin.chunks import Table
 from twin.kinds import SHIPMENT
 from twin.merge import blanks, blocks, sparse
+from twin.pages import CHUNK
 
 BLANKS = {"a": np.int64(-1), "b": np.float64(np.nan), "c": np.int32(-1), "d": np.int8(7)}
 BLOCKS = {"a": "one", "b": "one", "c": "two", "d": "two"}

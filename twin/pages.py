@@ -1,0 +1,157 @@
+"""Pages: what a table held at one moment, read out of columns that may be written on meanwhile.
+
+Values are copied first, and what was overwritten since that moment is put back then (twin.trail):
+so a reader waits for no writer, and what it was given never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.gather import at_least, held_at, told
+from twin.trail import Step, Undo, mend_whole
+
+Column = NDArray[Any]
+BITS = 12
+CHUNK = 1 << BITS  # rows: a copy moves 32 KiB of an 8-byte column
+SLOT = "slot"
+ROWS = ".rows"  # in a dump: which rows the columns of a sparse block are of
+
+
+class Pages(NamedTuple):
+    """The chunks of one block at one moment, and the step from which on writes are noted.
+
+    Without a step, they are read between two writes.
+    """
+
+    arenas: Mapping[str, Column]  # column -> (places, CHUNK)
+    pages: NDArray[np.int64]  # place of each chunk
+    of: object  # names the arenas in the trail
+    step: Step | None
+    slots: Pages | None = None  # of a sparse block: which slot each row has
+    rows: NDArray[np.int32] | None = None  # and which row each slot is of; -1 of slot 0
+
+    def column(self, name: str, size: int) -> Column:
+        """Return one column (size,), not to be written."""
+        if self.rows is None:
+            return self._whole(name, size)
+        whole = np.full(size, self.arenas[name][0, 0])
+        whole[self.rows[1:]] = self._whole(name, self.rows.size)[1:]
+        return whole
+
+    def take(self, name: str, rows: Column) -> Column:
+        """Return the values of some rows."""
+        at = self.places(rows)
+        values: Column = self.arenas[name].reshape(-1).take(at)
+        if self.step is not None:
+            Undo(self.step, self.of).mend(name, at, values)
+        return values
+
+    def places(self, rows: Column) -> NDArray[np.int64]:
+        """Return where `rows` lie in the flat arenas."""
+        if self.slots is not None:
+            rows = self.slots.take(SLOT, rows)
+        return places_of(self.pages, rows)
+
+    def _whole(self, name: str, size: int) -> Column:
+        arena, chunks = self.arenas[name], -(-size >> BITS)
+        first = self.pages[0] if self.pages.size else 0
+        if (self.pages == np.arange(first, first + self.pages.size)).all():
+            whole = arena[first : first + chunks].reshape(-1)[:size]
+            whole = whole if self.step is None else whole.copy()
+        else:
+            whole = arena[self.pages[:chunks]].reshape(-1)[:size]
+        if self.step is not None:
+            mend_whole(self.step, self.of, BITS, self.pages, name, whole)
+        return whole
+
+
+class Gathered:
+    """Some rows of one block of a snapshot: where they lie."""
+
+    def __init__(self, block: Pages, aliases: Mapping[str, str], at: NDArray[np.uint64]) -> None:
+        self._arenas, self._aliases, self._at = block.arenas, aliases, at
+        self._undo = None if block.step is None else Undo(block.step, block.of)
+
+    def read(self, name: str) -> Column:
+        """Return their values of one column."""
+        return self.known(name, 0)[0]
+
+    def known(self, name: str, least: float) -> tuple[Column, int]:
+        """Return their values of one column, and how many are `least` or more."""
+        name = self._aliases.get(name, name)
+        held = self._arenas[name].reshape(-1)
+        values = np.empty(self._at.size, held.dtype)
+        count: int = held_at(self._at, held, least, values)
+        return values, self.mended(name, values, least, count)
+
+    def mended(self, name: str, values: Column, least: float, count: int) -> int:
+        """Put back what was overwritten; return how many are `least` or more, `count` before."""
+        if self._undo is not None and self._undo.mend(name, self._at, values):
+            count = at_least(values, least)
+        return count
+
+
+class TableSnapshot(NamedTuple):
+    """What a table held at one moment. Immutable."""
+
+    size: int
+    blocks: Mapping[str, Pages]
+    of: Mapping[str, str]  # column -> its block
+    blanks: Mapping[str, np.generic]
+    aliases: Mapping[str, str]  # name -> the column that it is another name of
+
+    def column(self, name: str) -> Column:
+        """Return one column (size,), read-only."""
+        name = self.aliases.get(name, name)
+        whole = self.blocks[self.of[name]].column(name, self.size)
+        whole.flags.writeable = False
+        return whole
+
+    def take(self, name: str, rows: Column) -> Column:
+        """Return the values of some rows of one column."""
+        name = self.aliases.get(name, name)
+        return self.blocks[self.of[name]].take(name, rows)
+
+    def blank(self, name: str) -> bool:
+        """Say whether nothing was ever written into the block of a column."""
+        return not self.blocks[self.of[self.aliases.get(name, name)]].pages.any()
+
+    def gather(self, name: str, rows: Column, least: int) -> tuple[Gathered, Column, int]:
+        """Return what reads `rows` of any column of a block, and of one its values.
+
+        The last: how many of these are `least` or more.
+        """
+        name = self.aliases.get(name, name)
+        block = self.blocks[self.of[name]]
+        if block.slots is not None:
+            rows = block.slots.take(SLOT, rows)
+        held = block.arenas[name].reshape(-1)
+        at, values = np.empty(rows.size, np.uint64), np.empty(rows.size, held.dtype)
+        count = told(BITS, block.pages, rows, held, least, at, values)
+        found = Gathered(block, self.aliases, at)
+        return found, values, found.mended(name, values, least, count)
+
+    def dump(self) -> dict[str, Column]:
+        """Return every column: whole, or of a sparse block's rows, which `BLOCK.rows` names."""
+        columns: dict[str, Column] = {}
+        for name, block in self.of.items():
+            held = self.blocks[block].rows
+            if held is None:
+                columns[name] = self.column(name)
+            else:
+                rows = columns.setdefault(f"{block}{ROWS}", np.sort(held[1:]).astype(np.int64))
+                columns[name] = self.take(name, rows)
+        return columns
+
+
+def places_of(pages: NDArray[np.int64], rows: Column) -> NDArray[np.int64]:
+    """Return where `rows` lie in the flat arenas."""
+    where: NDArray[np.int64] = pages.take(rows >> BITS)
+    where <<= BITS
+    where += rows & (CHUNK - 1)
+    return where
