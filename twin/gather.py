@@ -17,6 +17,7 @@ from twin.texts import Texts
 
 NEWLINE = 10
 SHORT = 127  # codes that one byte can name
+WORDS = {1: np.int8, 4: np.int32, 8: np.int64}  # values are put back as words of their size
 _ROOM = 256
 
 
@@ -55,6 +56,44 @@ def told(bits: int, pages: I64, rows: Any, held: Any, least: Any, at: U64, out: 
         at[i] = (np.uint64(pages[row >> np.uint64(bits)]) << np.uint64(bits)) + (row & within)
     known: int = held_at(at, held, least, out)
     return known
+
+
+@jit
+def enter(slots: I32, at: I64, first: int) -> None:
+    """Enter the positions of `at` from `first` on; where a place repeats, the first stands."""
+    mask = np.uint64(slots.size - 1)
+    for i in range(first, at.size):
+        slot = (np.uint64(at[i]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
+        while slots[slot] >= 0 and at[slots[slot]] != at[i]:
+            slot = (slot + np.uint64(1)) & mask
+        if slots[slot] < 0:
+            slots[slot] = i
+
+
+@jit
+def put_back(slots: I32, noted: I64, held: Any, at: Any, values: Any) -> int:
+    """Replace the values whose places are noted by what was held there; return how many."""
+    mask = np.uint64(slots.size - 1)
+    count = 0
+    for i in range(at.size):
+        place = np.int64(at[i])
+        slot = (np.uint64(place) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
+        while slots[slot] >= 0 and noted[slots[slot]] != place:
+            slot = (slot + np.uint64(1)) & mask
+        if slots[slot] >= 0:
+            values[i] = held[slots[slot]]
+            count += 1
+    return count
+
+
+@jit
+def put_whole(bits: int, chunk: I64, at: I64, held: Any, whole: Any) -> None:
+    """Put what was held at places into a whole column, where their chunks are among its own."""
+    for i in range(at.size):
+        mine = chunk[at[i] >> bits]
+        row = (mine << bits) + (at[i] & ((1 << bits) - 1))
+        if mine >= 0 and row < whole.size:
+            whole[row] = held[i]
 
 
 @jit
@@ -137,3 +176,10 @@ def warm() -> None:
     name = named("t", b"a\n")
     content = np.frombuffer(name.content.tobytes(), np.uint8)
     find_name(np.full(8, EMPTY), name.offsets, np.zeros(16, np.uint8), content)
+    slots, places = np.full(8, EMPTY), np.zeros(1, np.int64)
+    enter(slots, places, 0)
+    for word in WORDS.values():
+        value = np.zeros(1, word)
+        for some in (places, at):
+            put_back(slots, places, value, some, value.copy())
+        put_whole(0, places, places, value, value.copy())

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kernels import I32, I64, jit
+from twin.gather import WORDS, enter, put_back, put_whole
+from twin.kernels import I64
 
 Column = NDArray[Any]
-_WORDS = {1: np.int8, 4: np.int32, 8: np.int64}  # values are put back as words of their size
 
 
 class Step:
@@ -41,7 +41,7 @@ class Trail:
 
     def join(self) -> Step:
         """Return the step that the next write will fill."""
-        end = self._end and self._end()
+        end = None if self._end is None else self._end()
         if end is None:
             end = Step()
             self._end, self.noted = weakref.ref(end), 0
@@ -56,7 +56,7 @@ class Trail:
 
         Does nothing where nobody follows.
         """
-        end = self._end and self._end()
+        end = None if self._end is None else self._end()
         if end is None:
             self._end = None
             return
@@ -88,7 +88,7 @@ class Undo:
         self._at = np.empty(0, np.int64)
         self._slots = np.empty(0, np.int32)
 
-    def mend(self, name: str, at: NDArray[np.uint64], values: Column) -> bool:
+    def mend(self, name: str, at: Column, values: Column) -> bool:
         """Put back into `values`, just read at some places, what was overwritten; say if any was.
 
         The columns must have been read before this is called.
@@ -97,7 +97,7 @@ class Undo:
         if not self._at.size:
             return False
         held = np.concatenate([step.held[name] for step in self._found])
-        word = _WORDS[held.dtype.itemsize]
+        word = WORDS[held.dtype.itemsize]
         return bool(put_back(self._slots, self._at, held.view(word), at, values.view(word)))
 
     def _follow(self) -> None:
@@ -125,55 +125,6 @@ def mend_whole(step: Step, of: object, bits: int, pages: I64, name: str, whole: 
     chunk = np.full(int(max(one.at.max(initial=0) for one in steps) >> bits) + 1, -1, np.int64)
     near = np.flatnonzero(pages < chunk.size)
     chunk[pages[near]] = near
-    word = _WORDS[whole.dtype.itemsize]
+    word = WORDS[whole.dtype.itemsize]
     for one in reversed(steps):  # what is oldest stands
         put_whole(bits, chunk, one.at, one.held[name].view(word), whole.view(word))
-
-
-@jit
-def enter(slots: I32, at: I64, first: int) -> None:
-    """Enter the positions of `at` from `first` on; where a place repeats, the first stands."""
-    mask = np.uint64(slots.size - 1)
-    for i in range(first, at.size):
-        slot = (np.uint64(at[i]) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
-        while slots[slot] >= 0 and at[slots[slot]] != at[i]:
-            slot = (slot + np.uint64(1)) & mask
-        if slots[slot] < 0:
-            slots[slot] = i
-
-
-@jit
-def put_back(slots: I32, noted: I64, held: Any, at: Any, values: Any) -> int:
-    """Replace the values whose places are noted by what was held there; return how many."""
-    mask = np.uint64(slots.size - 1)
-    count = 0
-    for i in range(at.size):
-        place = np.int64(at[i])
-        slot = (np.uint64(place) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(20)) & mask
-        while slots[slot] >= 0 and noted[slots[slot]] != place:
-            slot = (slot + np.uint64(1)) & mask
-        if slots[slot] >= 0:
-            values[i] = held[slots[slot]]
-            count += 1
-    return count
-
-
-@jit
-def put_whole(bits: int, chunk: I64, at: I64, held: Any, whole: Any) -> None:
-    """Put what was held at places into a whole column, where their chunks are among its own."""
-    for i in range(at.size):
-        mine = chunk[at[i] >> bits]
-        row = (mine << bits) + (at[i] & ((1 << bits) - 1))
-        if mine >= 0 and row < whole.size:
-            whole[row] = held[i]
-
-
-def warm() -> None:
-    """Compile every kernel here for what shards hold, or load it."""
-    slots, at = np.full(8, -1, np.int32), np.zeros(1, np.int64)
-    enter(slots, at, 0)
-    for word in _WORDS.values():
-        one = np.zeros(1, word)
-        for places in (at, at.astype(np.uint64)):
-            put_back(slots, at, one, places, one.copy())
-        put_whole(0, at, at, one, one.copy())
