@@ -83,15 +83,16 @@ class Probe(ShardHost):
     def snapshots(self, every_s: float, most: int) -> list[float]:
         """Take snapshots until `enough`; return the milliseconds each took, waiting included.
 
-        One is skipped where nothing was written since the last: it would cost nothing.
+        Each is held until the next is taken. One is skipped where nothing was written since the
+        last: it would cost nothing.
         """
         assert self._shard is not None
         took: list[float] = []
-        offset = -1
+        held = None
         while len(took) < most:
             start = time.perf_counter()
-            if self._shard.next != offset:
-                offset = self._shard.snapshot().offset
+            if held is None or self._shard.next != held.offset:
+                held = self._shard.snapshot()
                 took.append(1000 * (time.perf_counter() - start))
             if self._enough.wait(every_s):
                 break

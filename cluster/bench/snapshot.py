@@ -1,7 +1,8 @@
 """bench snapshot: what a snapshot takes, idle and under full ingest, and what it costs ingest.
 
-A snapshot freezes the columns; the price is paid by the writes that follow it, so the ingest rate
-beside ten snapshots a second is set against the same ingest without any.
+The price is paid by the writes that follow it, which note what they overwrite while it is held: so
+the ingest rate beside ten snapshots a second, each held until the next, is set against the same
+ingest without any.
 """
 
 from __future__ import annotations
