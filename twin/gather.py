@@ -59,6 +59,17 @@ def told(bits: int, pages: I64, rows: Any, held: Any, least: Any, at: U64, out: 
 
 
 @jit
+def between(bits: int, pages: I64, held: Any, least: Any, most: Any, out: Any) -> None:
+    """Say of each row whether its value is `least` to `most`, both included; NaN never is."""
+    for c in range(pages.size):
+        first = c << bits
+        chunk = held[pages[c] << bits : (pages[c] + 1) << bits]
+        mine = out[first : first + chunk.size]
+        for i in range(mine.size):
+            mine[i] = (chunk[i] >= least) & (chunk[i] <= most)
+
+
+@jit
 def enter(slots: I32, at: I64, first: int) -> None:
     """Enter the positions of `at` from `first` on; where a place repeats, the first stands."""
     mask = np.uint64(slots.size - 1)
@@ -170,6 +181,7 @@ def warm() -> None:
         held = np.zeros(1, kind)
         held_at(at, held, 0, held.copy())
         at_least(held, 0)
+        between(0, pages, held, held[0], held[0], np.zeros(1, np.bool_))
     held_at(at, np.zeros(1), -np.inf, np.zeros(1))
     at_least(np.zeros(1), -np.inf)
     number_codes(np.zeros(1, np.int32), np.zeros(1, np.int8), np.zeros(SHORT, np.int32))

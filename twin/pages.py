@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.gather import at_least, held_at, told
-from twin.trail import Step, Undo, mend_whole
+from twin.gather import at_least, between, held_at, told
+from twin.trail import Step, Undo, mend_mask, mend_whole
 
 Column = NDArray[Any]
+Mask = NDArray[np.bool_]
 BITS = 12
 CHUNK = 1 << BITS  # rows: a copy moves 32 KiB of an 8-byte column
 SLOT = "slot"
@@ -50,6 +51,22 @@ class Pages(NamedTuple):
         if self.step is not None:
             Undo(self.step, self.of).mend(name, at, values)
         return values
+
+    def between(self, name: str, size: int, least: Any, most: Any) -> Mask:
+        """Say of each row whether its value is `least` to `most`: no column is copied for it."""
+        arena = self.arenas[name]
+        least, most = arena.dtype.type(least), arena.dtype.type(most)
+        found = np.empty(size if self.rows is None else self.rows.size, np.bool_)
+        pages = self.pages[: -(-found.size >> BITS)]
+        between(BITS, pages, arena.reshape(-1), least, most, found)
+        if self.step is not None:
+            mend_mask(self.step, self.of, BITS, self.pages, name, (least, most), found)
+        if self.rows is None:
+            return found
+        blank = arena[0, 0]
+        whole = np.full(size, least <= blank <= most)
+        whole[self.rows[1:]] = found[1:]
+        return whole
 
     def places(self, rows: Column) -> NDArray[np.int64]:
         """Return where `rows` lie in the flat arenas."""
@@ -116,6 +133,14 @@ class TableSnapshot(NamedTuple):
         """Return the values of some rows of one column."""
         name = self.aliases.get(name, name)
         return self.blocks[self.of[name]].take(name, rows)
+
+    def between(self, name: str, least: Any, most: Any) -> Mask:
+        """Say of each row (size,) whether its value is `least` to `most`, both included.
+
+        Both are numbers that the column can hold; of NaN it is never so.
+        """
+        name = self.aliases.get(name, name)
+        return self.blocks[self.of[name]].between(name, self.size, least, most)
 
     def blank(self, name: str) -> bool:
         """Say whether nothing was ever written into the block of a column."""

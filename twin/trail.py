@@ -18,6 +18,7 @@ from twin.gather import WORDS, enter, put_back, put_whole
 from twin.kernels import I64
 
 Column = NDArray[Any]
+Mask = NDArray[np.bool_]
 
 
 class Step:
@@ -120,11 +121,28 @@ class Undo:
 def mend_whole(step: Step, of: object, bits: int, pages: I64, name: str, whole: Column) -> None:
     """Put back into a whole column, just read, what was overwritten since a step."""
     steps = list(since(step, of))
-    if not steps:
-        return
-    chunk = np.full(int(max(one.at.max(initial=0) for one in steps) >> bits) + 1, -1, np.int64)
-    near = np.flatnonzero(pages < chunk.size)
-    chunk[pages[near]] = near
+    chunk = _chunks(steps, bits, pages)
     word = WORDS[whole.dtype.itemsize]
     for one in reversed(steps):  # what is oldest stands
         put_whole(bits, chunk, one.at, one.held[name].view(word), whole.view(word))
+
+
+def mend_mask(
+    step: Step, of: object, bits: int, pages: I64, name: str, range_: tuple[Any, Any], mask: Mask
+) -> None:
+    """Judge again in a mask, just made, what was overwritten since a step."""
+    steps = list(since(step, of))
+    chunk = _chunks(steps, bits, pages)
+    least, most = range_
+    for one in reversed(steps):
+        was = (one.held[name] >= least) & (one.held[name] <= most)
+        put_whole(bits, chunk, one.at, was.view(np.int8), mask.view(np.int8))
+
+
+def _chunks(steps: list[Step], bits: int, pages: I64) -> I64:
+    """Return which chunk lies at each place that was written on, or -1."""
+    last = max((int(one.at.max(initial=0)) for one in steps), default=0)
+    chunk = np.full((last >> bits) + 1, -1, np.int64)
+    near = np.flatnonzero(pages < chunk.size)
+    chunk[pages[near]] = near
+    return chunk

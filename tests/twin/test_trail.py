@@ -52,6 +52,8 @@ def test_whatever_way_it_is_read_a_snapshot_says_what_was(rounds, rows):
             assert np.array_equal(values, column[rows], equal_nan=True)
             assert np.array_equal(found.read(name), column[rows], equal_nan=True)
             assert count == found.known(name, 0)[1] == (column[rows] >= 0).sum()
+            now = shot.between(name, 1, 5)
+            assert np.array_equal(now, (column >= 1) & (column <= 5))
             of = sparse if BLOCKS[name] == "two" else slice(None)
             assert np.array_equal(dump[name], column[of], equal_nan=True)
 
@@ -143,7 +145,8 @@ def test_a_reader_beside_a_writer_never_sees_half_a_write():
             with lock:
                 shot = table.snapshot()
             rows = np.random.default_rng(turn).integers(0, ROWS, 700)
-            first = shot.column("a").copy()
+            first = shot.column("a")
+            said.append((shot.between("a", 1, 1 << 40) != (first > 0)).any())
             said.append((first + shot.column("c")).any())
             said.append((shot.take("a", rows) != first[rows]).any())
             said.append((shot.gather("c", rows, 0)[1] != -first[rows]).any())
