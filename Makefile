@@ -43,8 +43,8 @@ check: install ## lint, types, layers, lengths, version
 system: ## Debian packages for tests (chromium) and bench (Redis, PostgreSQL); none is needed to run
 	@tools/system.sh
 
-proto: ## generate the gRPC stubs anew, after a change of serving/wire/twin.proto
+proto: ## generate the gRPC stubs anew, after a change of serving/wire/*.proto
 	@test -x .venv-proto/bin/python || python3 -m venv .venv-proto
 	@.venv-proto/bin/python -m pip install -q grpcio-tools==1.76.0
 	@.venv-proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
-		--grpc_python_out=. serving/wire/twin.proto
+		--grpc_python_out=. serving/wire/*.proto

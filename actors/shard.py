@@ -8,7 +8,7 @@ needs no repair; and a writer that was replaced says FENCED, no more.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -90,6 +90,11 @@ class Shard:
     @property
     def epoch(self) -> int:
         return self._journal.epoch
+
+    @property
+    def journal(self) -> Journal:
+        """Where its events are: to be read from, at any time."""
+        return self._journal
 
     @property
     def next(self) -> int:
@@ -321,6 +326,10 @@ class Shard:
     def frame(self, offset: int) -> Frame | None:
         """Return the journaled frame that holds `offset`, or None."""
         return self._journal.at(offset)
+
+    def frames(self, offset: int) -> Iterator[Frame]:
+        """Yield the journaled frames from `offset` on, from files: no writer waits for it."""
+        return self._journal.scan(offset)
 
     def name_of(self, kind: str, row: int) -> str:
         return self._state.kinds[kind].keys.name(row)

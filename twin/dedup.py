@@ -82,6 +82,15 @@ class Seen:
         found = high[np.minimum(np.searchsorted(offsets, offset), self.size - 1)]
         return np.where(offset >= 0, found, np.uint64(0))
 
+    def outcomes(self, offset: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Return what became of the event at each offset; REPLACED of one that is not found."""
+        if not self.size:
+            return np.full(offset.size, REPLACED, np.int8)
+        offsets = self.places()[0]
+        entry = np.minimum(np.searchsorted(offsets, offset), self.size - 1)
+        found = self._columns["outcome"][entry]
+        return np.where(offsets[entry] == offset, found, np.int8(REPLACED))
+
     def offsets(self, outcome: int) -> Column:
         """Return where everything of one outcome was journaled."""
         columns = self._columns

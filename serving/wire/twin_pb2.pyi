@@ -728,7 +728,7 @@ class QueueStatus(_message.Message):
     def __init__(self, urgency: _Optional[_Union[Urgency, str]] = ..., batches: _Optional[int] = ..., events: _Optional[int] = ..., bytes: _Optional[int] = ..., batches_bound: _Optional[int] = ..., events_bound: _Optional[int] = ..., bytes_bound: _Optional[int] = ..., shed: _Optional[int] = ..., expired: _Optional[int] = ...) -> None: ...
 
 class ColumnsRequest(_message.Message):
-    __slots__ = ("kind", "fields", "where", "region", "when", "sets")
+    __slots__ = ("kind", "fields", "where", "region", "when", "sets", "tables", "have_epoch", "have_offset")
     class SetsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -742,45 +742,75 @@ class ColumnsRequest(_message.Message):
     REGION_FIELD_NUMBER: _ClassVar[int]
     WHEN_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
+    TABLES_FIELD_NUMBER: _ClassVar[int]
+    HAVE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HAVE_OFFSET_FIELD_NUMBER: _ClassVar[int]
     kind: str
     fields: _containers.RepeatedScalarFieldContainer[str]
     where: str
     region: str
     when: When
     sets: _containers.MessageMap[str, Texts]
-    def __init__(self, kind: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., where: _Optional[str] = ..., region: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., sets: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
+    tables: _containers.RepeatedCompositeFieldContainer[TableColumns]
+    have_epoch: int
+    have_offset: int
+    def __init__(self, kind: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., where: _Optional[str] = ..., region: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., sets: _Optional[_Mapping[str, Texts]] = ..., tables: _Optional[_Iterable[_Union[TableColumns, _Mapping]]] = ..., have_epoch: _Optional[int] = ..., have_offset: _Optional[int] = ...) -> None: ...
+
+class TableColumns(_message.Message):
+    __slots__ = ("kind", "columns", "have")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    HAVE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    have: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., have: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ColumnsReply(_message.Message):
-    __slots__ = ("shard", "offset", "epoch", "now", "arrow", "last")
+    __slots__ = ("shard", "offset", "epoch", "now", "arrow", "last", "kind", "unchanged")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     NOW_FIELD_NUMBER: _ClassVar[int]
     ARROW_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_FIELD_NUMBER: _ClassVar[int]
     shard: str
     offset: int
     epoch: int
     now: int
     arrow: bytes
     last: bool
-    def __init__(self, shard: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ..., now: _Optional[int] = ..., arrow: _Optional[bytes] = ..., last: bool = ...) -> None: ...
+    kind: str
+    unchanged: bool
+    def __init__(self, shard: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ..., now: _Optional[int] = ..., arrow: _Optional[bytes] = ..., last: bool = ..., kind: _Optional[str] = ..., unchanged: bool = ...) -> None: ...
 
 class EventsRequest(_message.Message):
-    __slots__ = ("region", "parked", "since", "until", "fields", "limit")
+    __slots__ = ("region", "parked", "since", "until", "fields", "limit", "event_since", "event_until", "shard", "first", "before")
     REGION_FIELD_NUMBER: _ClassVar[int]
     PARKED_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_SINCE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
     region: str
     parked: bool
     since: int
     until: int
     fields: _containers.RepeatedScalarFieldContainer[str]
     limit: int
-    def __init__(self, region: _Optional[str] = ..., parked: bool = ..., since: _Optional[int] = ..., until: _Optional[int] = ..., fields: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ...) -> None: ...
+    event_since: int
+    event_until: int
+    shard: str
+    first: int
+    before: int
+    def __init__(self, region: _Optional[str] = ..., parked: bool = ..., since: _Optional[int] = ..., until: _Optional[int] = ..., fields: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., event_since: _Optional[int] = ..., event_until: _Optional[int] = ..., shard: _Optional[str] = ..., first: _Optional[int] = ..., before: _Optional[int] = ...) -> None: ...
 
 class SqlRequest(_message.Message):
     __slots__ = ("sql", "when", "region", "limit")
