@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from twin import frames, outbox
 from twin.admission import Rule
 from twin.errors import JournalCorrupt
+from twin.fold import KindState
 from twin.frames import Frame, column_texts, text_columns
+from twin.kinds import KINDS
 from twin.level import Entry, Level
 from twin.newer import OWN, require_contracts
+from twin.revisions import Revisions
+from twin.texts import Texts
 from twin.transition import Snapshot, State
 
 Column = NDArray[Any]
@@ -68,11 +72,7 @@ def restore(raw: bytes, rule: Rule) -> State:
     state = State(rule)
     state.lexicon.extend(frame.words)
     for kind, held in state.kinds.items():
-        names = column_texts(frame.columns, f"{kind}/name")
-        held.keys.add(names)
-        own = len(kind) + 1
-        dump = {n[own:]: c for n, c in frame.columns.items() if n.startswith(f"{kind}/")}
-        held.table.load(dump, names.size)
+        held.keys.add(_load_kind(held, frame.columns))
         held.levels = _read_levels(kind, frame.columns)
     seen = {n[5:]: column for n, column in frame.columns.items() if n.startswith("seen.")}
     state.seen.load(seen)
@@ -82,6 +82,37 @@ def restore(raw: bytes, rule: Rule) -> State:
     _load_derived(state, frame.columns)
     state.newest = int(frame.columns["newest"][0])
     return state
+
+
+def tables(raw: bytes, rule: Rule) -> tuple[int, dict[str, KindState], Revisions]:
+    """Return what `raw` holds of twins and no more: its offset, tables without keys, revisions.
+
+    Raises JournalCorrupt for a wrong byte, JournalNewer.
+    """
+    found = frames.read(memoryview(raw), 0)
+    if found is None:
+        raise JournalCorrupt("the checkpoint fails its checksum; an older one is used")
+    frame = found.frame
+    require_contracts(frame)
+    kinds = {name: KindState(KINDS[name]) for name in rule.kinds}
+    for kind, held in kinds.items():
+        _load_kind(held, frame.columns)
+        held.levels = _read_levels(kind, frame.columns)
+    revisions = Revisions()
+    if "revisions.cause" in frame.columns:
+        revisions.load(frame.columns)
+    return frame.first, kinds, revisions
+
+
+def _load_kind(held: KindState, columns: Mapping[str, Column]) -> Texts:
+    """Fill the table of a kind; return the names of its rows."""
+    kind = held.kind.name
+    names = column_texts(columns, f"{kind}/name")
+    own = len(kind) + 1
+    held.table.load(
+        {n[own:]: c for n, c in columns.items() if n.startswith(f"{kind}/")}, names.size
+    )
+    return names
 
 
 def _load_derived(state: State, columns: Mapping[str, Column]) -> None:

@@ -67,6 +67,14 @@ class Withdrawn:
                 speaks[i] &= not self.silenced(_event(frame, "hash", i))
         return speaks
 
+    def rows(self) -> dict[str, NDArray[np.int64]]:
+        """Return kind -> the rows of the twins that a retraction was ever about, ascending."""
+        found: dict[str, set[int]] = {kind: set() for kind in KINDS}
+        names = list(KINDS)
+        for _, _, kind, row in self._of:
+            found[names[kind]].add(row)
+        return {kind: np.array(sorted(rows), np.int64) for kind, rows in found.items()}
+
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return every retraction as two tables of numbers."""
         entries = [entry for found in self._of.values() for entry in found]

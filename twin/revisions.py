@@ -101,21 +101,55 @@ class Revisions:
         place_ids(self._slots, self._columns["cause"], 0, size)
         self.size = size
 
+    def learn(self, kind: str, frame: Frame, at: Column, row: Column) -> None:
+        """Take in those of the events at `at` that are derived, about rows `row`; tell no twin."""
+        for number, effect in enumerate(EFFECTS):
+            mine = np.flatnonzero(_IS[number][frame.columns["contract"][at]])
+            if effect.kind != kind or not mine.size:
+                continue
+            given = _given(number, frame, at[mine], row[mine])
+            entry = self._find(given["cause"], given["place"])
+            before = np.full(mine.size, -1)
+            before[entry >= 0] = self._columns["revision"][entry[entry >= 0]]
+            blank = np.full(mine.size, ABSENT)
+            top, _ = _greatest(given, {"revision": before, "first": blank})
+            self._write({name: column[top] for name, column in given.items()}, entry[top])
+
+    def tell(self, kind: str, held: Held, ranks: Column, at: int) -> None:
+        """Add to twins of which no derived event was folded what counts, if its time is by `at`."""
+        for number, effect in enumerate(EFFECTS):
+            if effect.kind != kind:
+                continue
+            columns = {name: column[: self.size] for name, column in self._columns.items()}
+            counts = (columns["first"] != ABSENT) & (columns["time"] <= at)
+            counts &= columns["place"] >> np.uint64(32) == number
+            entries = np.flatnonzero(counts)
+            rows = (columns["place"][entries] & np.uint64(0xFFFFFFFF)).astype(np.int64).tolist()
+            if number == STOCK:
+                told = zip(entries.tolist(), rows, strict=True)
+                self._levels(held, [Change(entry, row, False) for entry, row in told], ranks)
+                continue
+            of: dict[int, list[int]] = {}
+            for entry, row in zip(entries.tolist(), rows, strict=True):
+                of.setdefault(row, []).append(entry)
+            self._tell(number, held.table, of, ranks)
+
+    def restate(self, kind: str, row: int, cause: int, said: tuple[int, int, int] | None) -> None:
+        """Let a cause say (time, amount, second amount) of a row from now on, or nothing."""
+        effect = next(n for n, effect in enumerate(EFFECTS) if effect.kind == kind)
+        one, place = np.array([cause], np.uint64), _places(effect, np.array([row]))
+        entry = self._find(one, place)
+        time, first, second = said or (0, ABSENT, ABSENT)
+        given: dict[str, Column] = {n: np.zeros(1, dtype) for n, dtype in _COLUMNS.items()}
+        if entry[0] >= 0:
+            given = {name: column[entry].copy() for name, column in self._columns.items()}
+        given |= {"cause": one, "place": place, "time": np.array([time])}
+        given |= {"first": np.array([first]), "second": np.array([second])}
+        self._write(given, entry)
+
     def _apply(self, effect: int, frame: Frame, at: Column, held: Held, ranks: Column) -> Column:
-        said = frame.columns
-        row = said["row"][at].astype(np.int64)
-        names = EFFECTS[effect].amounts
-        given: dict[str, Column] = {
-            "cause": payload_column(frame, "cause")[at].astype(np.uint64),
-            "place": _places(effect, row),
-            "revision": payload_column(frame, "revision")[at],
-            "first": payload_column(frame, names[0])[at],
-            "second": payload_column(frame, names[-1])[at],
-            "time": said["time"][at],
-            "offset": frame.first + at,
-            "source": said["source"][at],
-            "confidence": said["confidence"][at],
-        }
+        row = frame.columns["row"][at].astype(np.int64)
+        given = _given(effect, frame, at, row)
         entry = self._find(given["cause"], given["place"])
         before = {name: np.full(at.size, -1) for name in ("revision", "first")}
         for name, column in before.items():
@@ -245,6 +279,22 @@ class Revisions:
         if 10 * size > 7 * self._slots.size:
             self._slots = np.full(1 << int(np.ceil(np.log2(size / 0.5))), EMPTY)
             place_ids(self._slots, self._columns["cause"], 0, self.size)
+
+
+def _given(effect: int, frame: Frame, at: Column, row: Column) -> dict[str, Column]:
+    """Return what derived events of one effect state, as entries."""
+    said, names = frame.columns, EFFECTS[effect].amounts
+    return {
+        "cause": payload_column(frame, "cause")[at].astype(np.uint64),
+        "place": _places(effect, row),
+        "revision": payload_column(frame, "revision")[at],
+        "first": payload_column(frame, names[0])[at],
+        "second": payload_column(frame, names[-1])[at],
+        "time": said["time"][at],
+        "offset": frame.first + at,
+        "source": said["source"][at],
+        "confidence": said["confidence"][at],
+    }
 
 
 def _places(effect: int, row: Column) -> NDArray[np.uint64]:
