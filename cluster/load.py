@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -119,8 +120,9 @@ def _mapped(
     mapping, rows = maker.mapping, skip
     firsts = Firsts(mapping)
     if firsts:
-        for some in file.batches():
-            firsts.look(maker.events(some))
+        with suppress(BadRequest):  # FILE_UNREADABLE: told again below, behind what is whole
+            for some in file.batches():
+                firsts.look(maker.events(some))
     types = [made.type for made in mapping.events]
     parked: list[Parked] = []
     left = 0

@@ -19,12 +19,12 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from cluster.unpacked import PACKED, Damage, Unpacked, lines, records
 from cluster.vectors import TEXT, WHOLE
 from twin.errors import BadRequest
 
 SIZE = 8192  # rows of a batch: columns are worth their overhead, and a batch is soon answered
 BLOCK = 1 << 20  # bytes of a CSV read at once; a row is shorter
-PACKED = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".lz4": "lz4"}
 FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -98,7 +98,7 @@ class File:
         try:
             self.size = of.path.stat().st_size
             self.header: list[str] = self._header()
-        except (OSError, pa.ArrowException, UnicodeError, EOFError) as e:
+        except Damage as e:
             raise self._unreadable(e) from e
         if not any(self.header):
             raise BadRequest(
@@ -119,28 +119,31 @@ class File:
                     continue
                 yield _behind(rows, skip)
                 skip = 0
-        except (OSError, pa.ArrowException, UnicodeError, EOFError) as e:
+        except Damage as e:
             raise self._unreadable(e) from e
 
     def _header(self) -> list[str]:
         if self.source.format == "parquet":
             return list(pa.parquet.read_schema(self.source.path).names)
         if self.source.format == "csv":
-            with self._open()[0] as stream:
+            with self._open() as stream:
                 return [name.strip() for name in self._csv_reader(stream, []).schema.names]
         names: dict[str, None] = {}
-        for _, _, row in self._lines():
-            if isinstance(row, dict) and not row.keys() <= names.keys():
-                names |= dict.fromkeys(row)
-                if self._enough(list(names)):
-                    break
+        with self._open() as stream:
+            for _, _, row in self._lines(stream):
+                if isinstance(row, dict) and not row.keys() <= names.keys():
+                    names |= dict.fromkeys(row)
+                    if self._enough(list(names)):
+                        break
+            if not names:
+                stream.check()
         return list(names)
 
-    def _open(self) -> tuple[Any, _Counted]:
-        counted = _Counted(self.source.path)
-        stream: Any = pa.PythonFile(counted, mode="r")
-        packed = PACKED.get(self.source.path.suffix.lower())
-        return (pa.CompressedInputStream(stream, packed) if packed else stream), counted
+    def _open(self) -> Unpacked:
+        if self.source.format == "csv":
+            ends = records(self.source.delimiter)
+            return Unpacked(self.source.path, ends, self.source.encoding)
+        return Unpacked(self.source.path, lines)
 
     def _csv_reader(self, stream: Any, odd: list[Any], names: Sequence[str] = ()) -> Any:
         def skip(row: Any) -> str:
@@ -149,8 +152,8 @@ class File:
 
         csv = pa.csv
         return csv.open_csv(
-            stream,
-            csv.ReadOptions(use_threads=False, block_size=BLOCK, encoding=self.source.encoding),
+            io.BufferedReader(stream, BLOCK),
+            csv.ReadOptions(use_threads=False, block_size=BLOCK),
             csv.ParseOptions(
                 delimiter=self.source.delimiter,
                 newlines_in_values=True,
@@ -165,38 +168,38 @@ class File:
         )
 
     def _csv(self) -> Iterator[Rows]:
-        with self._open()[0] as stream:
+        with self._open() as stream:
             names = self._csv_reader(stream, []).schema.names
-        stream, counted = self._open()
         odd: list[Any] = []
-        with stream:
-            lines = _Lines(len(names), odd)
+        with self._open() as stream:
+            count = _Lines(len(names), odd)
             for block in self._csv_reader(stream, odd, names):
                 breaks = _breaks(block)
                 for start in range(0, block.num_rows, self._size):
-                    told = lines.number(breaks[start : start + self._size])
+                    told = count.number(breaks[start : start + self._size])
                     part = block.slice(start, self._size)
-                    yield _decoded(part, *told, counted.position)
-            if left := lines.left_out():
-                yield Rows([pa.nulls(0, TEXT)] * len(names), _none(), left, counted.position)
+                    yield _decoded(part, *told, stream.position)
+            if left := count.left_out():
+                yield Rows([pa.nulls(0, TEXT)] * len(names), _none(), left, stream.position)
+            stream.check()
 
-    def _lines(self) -> Iterator[tuple[int, int, Any]]:
+    def _lines(self, stream: Unpacked) -> Iterator[tuple[int, int, Any]]:
         """Yield (line, position, object or Parked) of JSON lines; an empty line is no row."""
-        stream, counted = self._open()
-        with stream, io.BufferedReader(stream, 1 << 20) as text:
-            for line, raw in enumerate(text, 1):
-                if content := raw.strip():
-                    yield line, counted.position, _object(content, line, self.source.encoding)
+        for line, raw in enumerate(io.BufferedReader(stream, BLOCK), 1):
+            if content := raw.strip():
+                yield line, stream.position, _object(content, line, self.source.encoding)
 
     def _jsonl(self) -> Iterator[Rows]:
         held: list[tuple[int, int, Any]] = []
-        for row in self._lines():
-            held.append(row)
-            if len(held) == self._size:
+        with self._open() as stream:
+            for row in self._lines(stream):
+                held.append(row)
+                if len(held) == self._size:
+                    yield self._packed(held)
+                    held = []
+            if held:
                 yield self._packed(held)
-                held = []
-        if held:
-            yield self._packed(held)
+            stream.check()
 
     def _packed(self, held: list[tuple[int, int, Any]]) -> Rows:
         good = [(line, row) for line, _, row in held if isinstance(row, dict)]
@@ -221,26 +224,6 @@ class File:
         reason = getattr(e, "strerror", None) or str(e).splitlines()[0]
         what = f"{self.source.path} cannot be read: {reason}"
         return BadRequest(f"{what}; check the path and that the file is whole", "FILE_UNREADABLE")
-
-
-class _Counted(io.RawIOBase):
-    """A file that knows how much of it was read: what unpacks it does not say."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
-        self.position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        found = self._file.read(size)
-        self.position += len(found)
-        return found
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 class _Lines:

@@ -8,8 +8,9 @@ from cluster.expressions import micros
 from cluster.functions import FUNCTIONS
 from cluster.mapping import Made
 from cluster.rehearsal import Rehearsal
-from cluster.rows import FORMATS, PACKED
+from cluster.rows import FORMATS
 from cluster.tally import Tally
+from cluster.unpacked import PACKED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "mappings.md").read_text(encoding="utf-8")
 

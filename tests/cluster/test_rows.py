@@ -5,14 +5,17 @@ import csv
 import gzip
 import io
 import json
+import random
+import zlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.rows import SIZE, File, source
+from cluster.unpacked import STEP
 from twin.errors import BadRequest
 
 
@@ -205,3 +208,96 @@ def test_a_csv_is_read_as_python_reads_it(tmp_path_factory, pairs, size):
 
     assert [line for line, _ in good] == [line for line, _ in expected]
     assert parked == []
+
+
+CELLS = ["plain", "", '"in, quotes"', '"two\nlines"', '"a ""word"" \n"', '5" pipe', '"\n,\n"']
+
+
+def table(seed, rows):
+    """Return a CSV whose cells take every turn, and what a whole file of it says."""
+    draw = random.Random(seed)
+    return "id,name\n" + "".join(f"{n},{draw.choice(CELLS)}\n" for n in range(rows))
+
+
+def damaged(path, size=SIZE, **options):
+    """Return the rows that came before the damage."""
+    file, good = opened(path, size, **options), []
+    batches = file.batches()
+
+    def all_of_them():
+        for batch in batches:
+            cells = (column.to_pylist() for column in batch.columns)
+            good.extend(zip(batch.lines.tolist(), *cells, strict=True))
+
+    with pytest.raises(BadRequest) as caught:
+        all_of_them()
+    assert caught.value.code == "FILE_UNREADABLE"
+    return good
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 9), st.integers(1, 400), st.floats(0.05, 0.95), st.integers(1, 50))
+def test_what_is_whole_before_the_damage_is_read_and_no_row_in_part(
+    tmp_path_factory, seed, rows, share, size
+):
+    folder, text = tmp_path_factory.getbasetemp(), table(seed, rows)
+    packed = gzip.compress(text.encode(), 1)
+    cut = packed[: int(len(packed) * share)]
+    (folder / "whole.csv").write_text(text, newline="")
+    (folder / "cut.csv.gz").write_bytes(cut)
+    unpacked = zlib.decompressobj(31).decompress(cut)
+    _, whole, _ = read(folder / "whole.csv")
+    due = [
+        row for row in whole if len("\n".join(text.split("\n")[: row[0]])) < len(unpacked) - STEP
+    ]
+
+    try:
+        good = damaged(folder / "cut.csv.gz", size)
+    except BadRequest:  # not so much as its header is there
+        good = []
+
+    flat = [(line, *cells) for line, cells in whole]
+    assert good == flat[: len(good)]
+    assert len(good) >= len(due)
+
+
+@pytest.mark.parametrize(
+    ("end", "pack"),
+    [
+        (".gz", gzip.compress),
+        (".bz2", bz2.compress),
+        (".zst", lambda raw: pa.Codec("zstd").compress(raw, asbytes=True)),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_packed_file_that_ends_too_soon_gives_every_batch_before(tmp_path, end, pack, form):
+    draw = random.Random(7)
+    names = [f"{draw.getrandbits(128):x}" for _ in range(60_000)]
+    lines = {
+        "csv": ["id,name", *(f"{n},{name}" for n, name in enumerate(names))],
+        "jsonl": [json.dumps({"id": n, "name": name}) for n, name in enumerate(names)],
+    }[form]
+    path = tmp_path / f"rows.{form}{end}"
+    packed = pack("".join(f"{line}\n" for line in lines).encode())
+    path.write_bytes(packed[: len(packed) * 2 // 3])
+
+    good = damaged(path)
+
+    assert [name for *_, name in good] == names[: len(good)]
+    assert len(good) > 20_000
+
+
+def test_a_row_that_never_ends_is_damage_and_what_came_before_is_read(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text('id,name\n1,x\n2,y\n3,"' + "z" * (3 << 20))
+
+    assert [line for line, *_ in damaged(path)] == [2, 3]
+
+
+def test_bytes_that_are_not_of_the_encoding_are_damage_and_what_came_before_is_read(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_bytes("id,name\n1,x\n2,y\n".encode("utf-16") + b"\x00\xd8\x00\x00")
+
+    good = damaged(path, encoding="utf-16")
+
+    assert [line for line, *_ in good] == [2, 3]
