@@ -35,37 +35,35 @@ def run(asked: Asked) -> Iterator[Figure]:
         asked.say(f"{name} shipments are loaded")
         loaded = streams.lives(twins, streams.TELEMETRY)
         offer(shard.address, shard.token, list(streams.arrow(loaded, 10_000)))
-        offered = [loaded.size]  # ids that were used
+        feed = streams.Feed(twins, loaded.size)
         if asked.wants("idle"):
             asked.say(f"{name}: idle")
-            runs = [_idle(shard, offered) for _ in range(asked.repeats)]
+            runs = [_idle(shard, feed) for _ in range(asked.repeats)]
             yield Figure("snapshot", name, "ms", runs)
         if asked.wants("busy") or asked.wants("ingest"):
-            yield from _busy(asked, shard, twins, offered)
+            yield from _busy(asked, shard, twins, feed)
 
 
-def _idle(shard: OneShard, offered: list[int]) -> float:
+def _idle(shard: OneShard, feed: streams.Feed) -> float:
     """Return the median milliseconds of a snapshot after a write."""
     took: list[float] = []
     for _ in range(IDLE):
-        one = streams.lives(1, streams.TELEMETRY, first=offered[0])
-        offered[0] += one.size
-        offer(shard.address, shard.token, list(streams.arrow(one, one.size)))
+        offer(shard.address, shard.token, feed.messages(4, 4))
         took += ray.get(shard.actor.snapshots.remote(0.0, 1), timeout=30)
     return statistics.median(took)
 
 
-def _busy(asked: Asked, shard: OneShard, twins: int, offered: list[int]) -> Iterator[Figure]:
+def _busy(asked: Asked, shard: OneShard, twins: int, feed: streams.Feed) -> Iterator[Figure]:
     name = counted(twins)
     milliseconds: list[float] = []
-    pace = offer(shard.address, shard.token, _messages(PACE, twins, offered)).rate
+    pace = offer(shard.address, shard.token, feed.messages(PACE, BATCH)).rate
     n = max(BATCH, asked.events, min(MOST_EVENTS, int(asked.seconds * pace)))
 
     def ingest() -> float:
-        return offer(shard.address, shard.token, _messages(n, twins, offered)).rate
+        return offer(shard.address, shard.token, feed.messages(n, BATCH)).rate
 
     def beside() -> float:
-        messages = _messages(n, twins, offered)
+        messages = feed.messages(n, BATCH)
         reference = shard.actor.snapshots.remote(EVERY_S, MOST_SNAPSHOTS)
         rate = offer(shard.address, shard.token, messages).rate
         ray.get(shard.actor.enough.remote(), timeout=30)
@@ -78,13 +76,3 @@ def _busy(asked: Asked, shard: OneShard, twins: int, offered: list[int]) -> Iter
     if asked.wants("ingest"):
         limit = Beside("the same ingest without snapshots", quiet)
         yield Figure("snapshot", f"{name}-ingest", "events/s", ours, limit=limit)
-
-
-def _messages(n: int, twins: int, offered: list[int]) -> list[bytes]:
-    """Return n events whose ids and times follow all that were offered."""
-    events = streams.telemetry(n, twins, seed=offered[0])
-    after = events._replace(
-        number=events.number + offered[0], time=events.time + offered[0] * streams.SLOT_US
-    )
-    offered[0] += n
-    return list(streams.arrow(after, BATCH))

@@ -27,6 +27,7 @@ PROMISE_US = 30 * 86_400_000_000
 BROKEN_LAT = 123.0  # no latitude: what its contract parks
 AT_ONCE = 100_000  # events built together
 ZIPF = 1.1
+QUANTITIES = 5000  # 0 up to this, scattered
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -96,6 +97,23 @@ def lives(keys: int, types: tuple[str, ...] = LIFE, first: int = 0) -> Stream:
         (number % 360 - 180).astype(np.float64),
         np.zeros(n, np.bool_),
     )
+
+
+class Feed:
+    """Telemetry that goes on: ids and event times follow those that were offered before."""
+
+    def __init__(self, twins: int, offered: int) -> None:
+        self._twins = twins
+        self._offered = offered
+
+    def messages(self, n: int, size: int) -> list[bytes]:
+        """Return the next n events as Arrow messages of `size` each."""
+        events = telemetry(n, self._twins, seed=self._offered)
+        after = events._replace(
+            number=events.number + self._offered, time=events.time + self._offered * SLOT_US
+        )
+        self._offered += n
+        return list(arrow(after, size))
 
 
 def subject(key: int) -> str:
@@ -180,7 +198,12 @@ def _order(s: Stream, mine: Column) -> dict[str, pa.Array]:
         name: _coded(np.where(mine, s.key % count, -1), [f"{name}-{i}" for i in range(count)])
         for name, count in texts.items()
     }
-    for name, values in (("ordered_at", s.time), ("quantity", s.key), ("value_cents", s.key * 100)):
+    quantity = s.key * 7919 % QUANTITIES
+    for name, values in (
+        ("ordered_at", s.time),
+        ("quantity", quantity),
+        ("value_cents", quantity * 100),
+    ):
         columns[name] = pa.array(values, mask=~mine)
     return columns
 

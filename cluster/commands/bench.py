@@ -23,6 +23,7 @@ CASES = {
     "recover": ("replay", "kill"),
     "memory": ("whole", "fields", "provenance", "chain", "index", "outbox", "dedup"),
     "snapshot": ("idle", "busy", "ingest"),
+    "scan": ("filtered", "groupby", "ingest-beside"),
 }
 HEADS = ("case", "unit", "median", "runs", "beside", "its runs", "ratio")
 SHORT_S = 5.0
