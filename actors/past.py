@@ -139,10 +139,8 @@ class Past:
         """
         cut = self.cut(moment.known_at)
         key = (moment.at, cut)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][0]
+        if (kept := self._look(key)) is not None:
+            return kept
         present = self._shard.snapshot()
         live = self._shard.study(_hold)
         made = present
@@ -152,6 +150,17 @@ class Past:
             made = self._true(made, live, moment.at)
         self._keep(key, made)
         return made
+
+    def kept(self, moment: Moment) -> Snapshot | None:
+        """Return the state as of a moment if it is at hand. Raises AsOfTooEarly."""
+        return self._look((moment.at, self.cut(moment.known_at)))
+
+    def _look(self, key: tuple[int, int]) -> Snapshot | None:
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key][0]
 
     def read(self, offset: int) -> Frame:
         return read_frame(self._shard.journal, offset)

@@ -47,14 +47,22 @@ class _Plan(NamedTuple):
 
 
 def point(
-    shard: Shard, kind: Kind, request: pb.GetRequest, tenant: str, clock: Callable[[], int]
+    shard: Shard,
+    kind: Kind,
+    request: pb.GetRequest,
+    tenant: str,
+    clock: Callable[[], int],
+    look: Callable[[str, str, str], Row] | None = None,
 ) -> pb.GetReply:
-    """Return one twin. Raises UnknownKey; NotOwner where another shard would hold it; BAD_ID."""
+    """Return one twin. Raises UnknownKey; NotOwner where another shard would hold it; BAD_ID.
+
+    `look` finds the row of (kind, tenant, id): the shard's own, if it is not given.
+    """
     region = shard.rule.region
     if request.region and request.region != region:
         raise _not_owner(shard, f"twins of {request.region}")
     try:
-        row = shard.row(kind.name, tenant, request.id)
+        row = (look or shard.row)(kind.name, tenant, request.id)
     except UnknownKey as e:
         _, id_ = keeper(kind.name, request.id)
         if not good_ids(texts([id_]))[0]:

@@ -25,6 +25,7 @@ from serving.splitting import Splitter
 from serving.wire import twin_pb2 as pb
 from twin.errors import (
     AmbiguousKey,
+    AsOfTooEarly,
     BadRequest,
     Unavailable,
     UnknownKey,
@@ -79,9 +80,11 @@ class GatewaySurface:
             keys = ", ".join(reply.twin.key for reply in found)
             raise AmbiguousKey(f"{request.id} names {keys}; ask with a region")
         failed = [a for a in answers if isinstance(a, BaseException)]
+        nothing = (UnknownKey, AsOfTooEarly)  # it is not there, or was not by then
         if not found:
-            raise next((e for e in failed if not isinstance(e, UnknownKey)), failed[0])
-        if any(not isinstance(e, UnknownKey) for e in failed):
+            unknown = [e for e in failed if isinstance(e, UnknownKey)] or failed
+            raise next((e for e in failed if not isinstance(e, nothing)), unknown[0])
+        if any(not isinstance(e, nothing) for e in failed):
             found[0].mode = pb.DEGRADED  # a region that does not answer may hold one of that name
         return found[0]
 

@@ -17,10 +17,19 @@ from serving.relay import PAUSE_S, Relay, patience, reachable
 from serving.routes import Route, Routes
 from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
-from twin.errors import BadRequest, Fatal, Retryable, TwinError, Unavailable
+from twin.errors import (
+    AsOfTooEarly,
+    BadRequest,
+    Compacted,
+    Fatal,
+    Retryable,
+    TwinError,
+    Unavailable,
+)
 
 ATTEMPT_S = 5.0  # for one answer of one shard
 VERIFY_S = 100.0  # for a shard to rebuild its state from its journal
+PAST_S = 60.0  # for one answer about an earlier moment, which may have to be built
 SPEAK_S = 600  # how long a token on somebody's behalf is used
 
 
@@ -48,14 +57,15 @@ class Shards:
 
     async def ask(self, route: Route, method: str, request: Any, who: Identity) -> Any:
         """Ask whoever writes a shard, and its successor while a takeover is under way."""
-        until = patience(deadline.until())
+        until, attempt = patience(deadline.until()), allowed(request)
         while True:
             error: TwinError
             try:
                 current = reachable(self.routes.named(route.name))
-                left = max(0.0, until - time.monotonic())
+                end = until if attempt == ATTEMPT_S else deadline.until()
+                left = max(0.0, end - time.monotonic())
                 call = getattr(self.stub(current), method)
-                return await call(request, metadata=self.speak(who), timeout=min(ATTEMPT_S, left))
+                return await call(request, metadata=self.speak(who), timeout=min(attempt, left))
             except grpc.aio.AioRpcError as e:
                 error = faults.from_grpc(e)
             except TwinError as e:
@@ -71,13 +81,20 @@ class Shards:
         answers = await asyncio.gather(
             *(self.ask(route, method, request, who) for route in routes), return_exceptions=True
         )
-        missing = []
+        missing: list[str] = []
+        early: list[AsOfTooEarly] = []
         for route, answer in zip(routes, answers, strict=True):
             if isinstance(answer, Retryable | Fatal):  # it moves, or is quarantined
                 missing.append(route.name)
+            elif isinstance(answer, AsOfTooEarly):  # it has nothing to say of a time before it
+                early.append(answer)
             elif isinstance(answer, BaseException):
                 raise answer
+        if early and len(early) == len(routes):
+            raise early[0]
         if routes and len(missing) == len(routes):
+            if gone := [answer for answer in answers if isinstance(answer, Compacted)]:
+                raise gone[0]
             if broken := [answer for answer in answers if isinstance(answer, Fatal)]:
                 raise broken[0]
             raise Unavailable(f"none of {', '.join(missing)} answers; ask again", 0.5)
@@ -133,3 +150,12 @@ class Shards:
             )
             self._tokens[plain] = (token, time.monotonic() + SPEAK_S)
         return [("authorization", f"Bearer {token}")]
+
+
+def allowed(request: Any) -> float:
+    """Return how long one shard may take for an answer: longer where it is about the past."""
+    for name in ("when", "before", "after"):
+        when = getattr(request, name, None)
+        if getattr(when, "at", 0) or getattr(when, "known_at", 0):
+            return PAST_S
+    return ATTEMPT_S

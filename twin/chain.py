@@ -26,9 +26,11 @@ Read = Callable[[int], Frame]  # offset -> the frame that holds it, from the jou
 Picked = tuple[Frame, NDArray[np.int64]]  # a frame, and the positions of some of its events
 END = 2**62  # behind every offset, and after every moment
 LONGEST = 200_000  # events of the chains that one question may read
-# What is said of every event of a frame, whatever its type; blank where a frame does not say it.
-_ENVELOPE = ("hash", "content", "contract", "time", "source", "writer", "tenant", "confidence")
-_ENVELOPE += ("reason", "row", "prev")
+FEW = 8  # events that are counted one by one
+_ENVELOPE = (
+    *("hash", "content", "contract", "time", "source", "writer", "tenant", "confidence"),
+    *("reason", "row", "prev"),
+)
 
 
 class Chain(NamedTuple):
@@ -139,9 +141,13 @@ def _carried(frame: Frame, at: Column, name: str) -> Column:
     may = carries(frame.columns["contract"], frame.columns["reason"], name)
     if held is None:
         return payload_column(frame, name)[at[may[at]]]
-    if at.size <= 4:  # to count them all costs more
-        return held[[int(np.count_nonzero(may[:i])) for i in at.tolist() if may[i]]]
-    return held[np.cumsum(may)[at[may[at]]] - 1]
+    mine = at[may[at]]
+    if mine.size <= FEW:
+        places = np.array([np.count_nonzero(may[:i]) for i in mine.tolist()], np.int64)
+    else:
+        places = np.cumsum(may)[mine] - 1
+    told: Column = held[places]
+    return told
 
 
 def _sizes(picked: Sequence[Picked]) -> list[int]:
