@@ -1,0 +1,360 @@
+"""The watchman: judges the twins of a shard by its rules, and journals what crosses.
+
+It looks at every change, in the order of the journal, and at what time alone changes, now and
+then. The alerts themselves are its memory: killed at any moment, it reads again what was not
+judged, and says of it what it would have said. It never makes the writer wait for a judgement.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.shard import Shard
+from twin.alert_contracts import PENDING, SNOOZED, STANDING
+from twin.alert_events import Scene, crossed, woken
+from twin.alerts import ALERT, alert_id, named
+from twin.caught import Caught, Plan, caught_of, plan_of
+from twin.columns import Message
+from twin.crossings import SWEPT, Crossing, Crossings, Held, Sight
+from twin.errors import UnknownKey
+from twin.events import Row, columns_of
+from twin.frames import Frame
+from twin.kinds import ABSENT
+from twin.outcomes import Outcome
+from twin.picked import picked
+from twin.rules import Ready
+from twin.sources import OWN
+from twin.transition import Snapshot, State
+
+log = logging.getLogger(__name__)
+NAME = f"{OWN}watchman"  # the named identity under which it writes
+MOST_CAUGHT = 500_000  # rows that wait to be judged; beyond that they are looked at as they stand
+TOGETHER = 20_000  # rows judged at once
+PIECE = 32_768  # rows that are copied while the writer waits: under a millisecond
+UTTERED = 64  # events journaled at once: what the writer is kept from others stays a few ms
+Column = NDArray[Any]
+
+
+class Watchman:
+    """Judges one shard. `run`: does something in the writer's thread, and waits for it.
+
+    `watch` is called there as well; everything else in one other thread.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        run: Callable[[Callable[[], None]], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self.overtaken = 0  # commits that were looked at together, as they came too fast
+        self.refused = 0  # events that were not taken: a fault of this program
+        self.stirred = threading.Event()
+        self._shard, self._run, self._clock = shard, run, clock
+        self._plans: tuple[Plan, ...] = ()
+        self._rules: tuple[Ready, ...] = ()
+        self._queue: deque[Caught] = deque()
+        self._waiting = self._pushed = self._taken = 0
+        self._unseen = False  # something was dropped: all is to be looked at
+        self._crossings = Crossings(self._recall)
+        self._looked: dict[str, int] = {}  # rule -> the clock when it was looked at last
+        self._fresh: set[str] = set()  # rules whose every twin is to be looked at
+        self._catching_up = False
+        self._state = shard.study(lambda state: state)  # read in the writer's thread alone
+
+    def lay(self, rules: Sequence[Ready]) -> None:
+        """Judge by these rules from now on; what was raised by others is cleared."""
+        mine = tuple(one for one in rules if one.rule.kind in self._shard.rule.kinds)
+        before = {one.rule.name: one.rule for one in self._rules}
+        self._fresh |= {one.rule.name for one in mine if before.get(one.rule.name) != one.rule}
+        by_kind: dict[str, list[Ready]] = {}
+        for one in mine:
+            if not one.timed:
+                by_kind.setdefault(one.rule.kind, []).append(one)
+        self._rules = mine
+        self._plans = tuple(plan_of(kind, some) for kind, some in by_kind.items())
+
+    def begin(self, since: int) -> None:
+        """Remember what was raised, and judge what was journaled from `since` on and was not.
+
+        `watch` is in place already: what is committed from now on is caught there.
+        """
+        until = self._load()
+        self._catching_up = True
+        for frame in self._shard.frames(since):
+            if frame.first >= until:
+                break
+            if not frame.size:
+                continue
+            outcome = self._shard.study(
+                partial(_outcomes, np.arange(frame.first, frame.first + frame.size))
+            )
+            for one in self._shard.study(partial(caught_of, self._plans, frame, outcome)):
+                self._judge(one.kind, [one])
+        self._catching_up = False
+
+    def watch(self, frame: Frame, outcome: NDArray[np.int8]) -> None:
+        """Take what a commit changed. In the writer's thread, while the lock is held."""
+        if self._waiting > MOST_CAUGHT:
+            self._unseen = True
+            self.overtaken += 1
+            return
+        found = caught_of(self._plans, frame, outcome, self._state)
+        for one in found:
+            self._queue.append(one)
+            self._waiting += one.rows.size
+            self._pushed += 1
+        if found:
+            self.stirred.set()
+
+    def step(self) -> None:
+        """Judge what was caught, then what time has changed."""
+        self._drain(self._pushed)
+        now_us = self._clock()
+        self._retire(now_us)
+        if self._unseen:
+            self._unseen = False
+            self._fresh |= {one.rule.name for one in self._rules}
+        looked = [one for one in self._rules if self._is_due(one, now_us)]
+        for kind in dict.fromkeys(one.rule.kind for one in looked):
+            self._sweep(kind, [one for one in looked if one.rule.kind == kind], now_us)
+        for one in looked:
+            self._looked[one.rule.name] = now_us
+            self._fresh.discard(one.rule.name)
+        for one in self._rules:
+            self._utter(self._crossings.due(one, now_us, self._shard.next))
+        self._wake(now_us)
+
+    def drain(self) -> None:
+        """Judge what was caught so far."""
+        self._drain(self._pushed)
+
+    @property
+    def judged(self) -> int:
+        """Return an offset before which everything was judged."""
+        end = self._shard.next  # before the look: what comes meanwhile lies behind it
+        queue = list(self._queue)
+        return min(queue[0].first, end) if queue else end
+
+    def _is_due(self, one: Ready, now_us: int) -> bool:
+        if one.rule.name in self._fresh:
+            return True
+        last = self._looked.get(one.rule.name)
+        return one.timed and (last is None or now_us - last >= one.rule.every_us)
+
+    def _drain(self, until: int) -> None:
+        """Judge what was caught before the push numbered `until`, in order."""
+        while self._taken < until:
+            some, size = [self._queue[0]], self._queue[0].rows.size
+            for one in islice(self._queue, 1, until - self._taken):
+                if one.kind != some[0].kind or size + one.rows.size > TOGETHER:
+                    break
+                some.append(one)
+                size += one.rows.size
+            self._judge(some[0].kind, some)
+            for _ in some:  # only now: what is judged and not journaled is judged again
+                self._queue.popleft()
+            self._taken += len(some)
+            self._waiting -= size
+
+    def _judge(self, kind: str, some: Sequence[Caught]) -> None:
+        plan = next((plan for plan in self._plans if plan.kind == kind), None)
+        if plan is None or any(set(plan.columns) - one.columns.keys() for one in some):
+            return  # caught for other rules: those that are new look at every twin
+        columns = {
+            name: np.concatenate([one.columns[name] for one in some]) for name in plan.columns
+        }
+        rows, offset, seen = (
+            np.concatenate([of(one) for one in some]) for of in (_rows, _offset, _seen)
+        )
+        sight = self._sight(kind, columns, rows, offset, seen, 0)
+        for ready in plan.rules:
+            self._utter(self._crossings.judge(ready, sight))
+
+    def _sweep(self, kind: str, rules: Sequence[Ready], now_us: int) -> None:
+        """Look at every twin of a kind, some rows at a time, as they stand."""
+        names = tuple(dict.fromkeys(name for one in rules for name in one.columns))
+        start, end = 0, 1
+        while start < end:
+            columns, size, judged, pushed = self._shard.lend(
+                partial(self._piece, kind, names, start)
+            )
+            self._drain(pushed)  # what was caught before those rows were copied comes first
+            rows = np.arange(start, start + size)
+            start, end = start + PIECE, self._state.kinds[kind].keys.size
+            if not size:
+                continue
+            swept, seen = np.full(size, SWEPT), np.full(size, now_us)
+            sight = self._sight(kind, columns, rows, swept, seen, judged)
+            for ready in rules:
+                self._utter(self._crossings.judge(ready, sight))
+
+    def _piece(
+        self, kind: str, names: tuple[str, ...], start: int, live: Snapshot
+    ) -> tuple[dict[str, Column], int, int, int]:
+        table = live.tables[kind]
+        rows = np.arange(start, min(start + PIECE, table.size))
+        columns = {name: table.take(name, rows) for name in names}
+        return columns, rows.size, live.offset, self._pushed
+
+    def _sight(
+        self,
+        kind: str,
+        columns: dict[str, Column],
+        rows: Column,
+        offset: Column,
+        seen: Column,
+        judged: int,
+    ) -> Sight:
+        held = self._state.kinds[kind]
+        table = picked(columns, rows.size, held.table.aliases)
+        now_us = int(seen[-1])
+        names = held.keys.names().take(rows)
+        snapshot = Snapshot(judged, now_us, {kind: table}, {kind: names}, self._state.lexicon)
+        region = self._shard.rule.region
+        return Sight(snapshot, kind, region, rows, offset, seen, judged, now_us)
+
+    def _utter(self, crossings: Sequence[Crossing]) -> None:
+        """Journal what crossed, a few at a time, so that others are let in between."""
+        for at in range(0, len(crossings), UTTERED):
+            self._run(partial(self._tell, crossings[at : at + UTTERED]))
+
+    def _tell(self, crossings: Sequence[Crossing]) -> None:
+        """Journal some crossings. In the writer's thread: nothing is committed meanwhile."""
+        said: dict[str, list[Row]] = {}
+        for one in crossings:
+            tenant, _, subject = self._shard.name_of(one.kind, one.row).partition("/")
+            scene = self._scene(tenant, one.kind, subject, alert_id(one.kind, subject, one.rule))
+            if (row := crossed(one, scene)) is not None:
+                said.setdefault(tenant, []).append(row)
+        self._offer(said)
+
+    def _offer(self, said: dict[str, list[Row]]) -> None:
+        if not said:
+            return
+        messages = [Message(columns_of(rows), t, NAME, own=True) for t, rows in said.items()]
+        for message, receipt in zip(messages, self._shard.offer(messages), strict=True):
+            bad = np.isin(receipt.outcome, (Outcome.PARKED, Outcome.REJECTED))
+            if bad.any():
+                self.refused += int(bad.sum())
+                ids = [message.offered.subject.get(i) for i in np.flatnonzero(bad).tolist()]
+                log.error("%s: alerts were not taken: %s", self._shard.name, ids[:5])
+
+    def _scene(self, tenant: str, kind: str, subject: str, alert: str) -> Scene:
+        cells = _cells(self._shard, kind, tenant, subject)
+        known = _cells(self._shard, ALERT, tenant, alert)
+        shard = self._shard
+        return Scene(shard.name, shard.rule.region, subject, cells, known, shard.word)
+
+    def _wake(self, now_us: int) -> None:
+        """Let what was snoozed wait for a person again, where its time has come."""
+        code = self._state.lexicon.code(SNOOZED)
+        if code < 0:
+            return
+
+        def asleep(live: Snapshot) -> list[str]:
+            table = live.tables[ALERT]
+            rows = np.flatnonzero(table.column("state") == code)
+            over = rows[table.take("snoozed_until", rows) <= now_us]
+            return live.names[ALERT].take(over).list()
+
+        if names := self._shard.lend(asleep):
+            self._run(partial(self._rouse, names, now_us))
+
+    def _rouse(self, names: Sequence[str], now_us: int) -> None:
+        said: dict[str, list[Row]] = {}
+        for name in names[:UTTERED]:
+            tenant, _, alert = name.partition("/")
+            about = named(alert)
+            scene = self._scene(tenant, about.kind, about.subject, alert)
+            if (row := woken(alert, scene, now_us)) is not None:
+                said.setdefault(tenant, []).append(row)
+        self._offer(said)
+
+    def _retire(self, now_us: int) -> None:
+        """Clear what was raised by rules that are gone."""
+        mine = {(one.rule.kind, one.rule.name) for one in self._rules}
+        for kind, rule in self._crossings.rules:
+            if (kind, rule) not in mine:
+                self._utter(self._crossings.ended(kind, rule, now_us, self._shard.next))
+
+    def _load(self) -> int:
+        """Remember every alert that is raised, or whose clock runs; return as of which offset."""
+        standing = (*STANDING, PENDING)
+
+        def look(live: Snapshot) -> tuple[int, list[str], list[dict[str, Any]]]:
+            table, lexicon = live.tables[ALERT], live.lexicon
+            codes = [lexicon.code(state) for state in standing]
+            rows = np.flatnonzero(np.isin(table.column("state"), [c for c in codes if c >= 0]))
+            names = ("state", "out_since", "out_s", "judged_offset")
+            held = {name: table.take(name, rows).tolist() for name in names}
+            cells = [
+                dict(zip(held, values, strict=True)) for values in zip(*held.values(), strict=True)
+            ]
+            return live.offset, live.names[ALERT].take(rows).list(), cells
+
+        until, names, cells = self._shard.lend(look)
+        for name, alert in zip(names, cells, strict=True):
+            tenant, _, id = name.partition("/")
+            about = named(id)
+            if about.kind not in self._state.kinds:
+                continue
+            row = self._state.kinds[about.kind].keys.row(f"{tenant}/{about.subject}")
+            if row >= 0:
+                held = self._crossings.held(about.kind, about.rule)
+                held[row] = held_of(alert, self._state.lexicon.word, self._clock())
+        return until
+
+    def _recall(self, ready: Ready, row: int) -> Held | None:
+        """Return what an alert says that is neither raised nor begun, where that can matter."""
+        if not (self._catching_up or ready.rule.total):
+            return None
+        tenant, _, subject = self._shard.name_of(ready.rule.kind, row).partition("/")
+        alert = alert_id(ready.rule.kind, subject, ready.rule.name)
+        cells = _cells(self._shard, ALERT, tenant, alert)
+        return held_of(cells, self._shard.word, self._clock()) if cells else None
+
+
+def held_of(alert: dict[str, Any], word: Callable[[int], str], now_us: int) -> Held:
+    """Return what the cells of an alert say of it."""
+    out_s, offset = alert.get("out_s", ABSENT), alert.get("judged_offset", ABSENT)
+    return Held(
+        word(int(alert.get("state", -1))) in STANDING,
+        int(alert.get("out_since", ABSENT)),
+        now_us,
+        max(0, int(out_s)),
+        max(0, int(offset)),
+    )
+
+
+def _outcomes(offset: NDArray[np.int64], state: State) -> NDArray[np.int8]:
+    return state.seen.outcomes(offset)
+
+
+def _cells(shard: Shard, kind: str, tenant: str, id: str) -> dict[str, Any]:
+    """Return what is known of a twin, nothing if there is none."""
+    try:
+        return shard.row(kind, tenant, id).cells
+    except UnknownKey:
+        return {}
+
+
+def _rows(one: Caught) -> Column:
+    return one.rows
+
+
+def _offset(one: Caught) -> Column:
+    return one.offset
+
+
+def _seen(one: Caught) -> Column:
+    return np.full(one.rows.size, one.seen)

@@ -1,0 +1,107 @@
+"""Caught rows: what a commit changed of the twins that rules are about, event by event.
+
+A twin that several events of one frame changed is caught as each of them left it: of ten readings
+that come at once, none is lost because the last one is fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twin.columns import Told
+from twin.contracts import CONTRACTS
+from twin.events import NOTHING
+from twin.frames import Frame
+from twin.kinds import KINDS, Group, Merge
+from twin.outcomes import Outcome
+from twin.rules import Ready
+from twin.transition import Snapshot, State
+
+Column = NDArray[Any]
+# By number of the contract, -1 the last: whether it says anything about a group.
+_SETS = {
+    (kind.name, group.name): np.array(
+        [c.kind == kind.name and group.name in c.sets for c in CONTRACTS] + [False]
+    )
+    for kind in KINDS.values()
+    for group in kind.groups
+}
+
+
+class Caught(NamedTuple):
+    """Rows of one kind as a frame left them."""
+
+    kind: str
+    first: int  # offset of the frame
+    rows: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    seen: int
+    columns: dict[str, Column]
+
+
+class Plan(NamedTuple):
+    """What to catch of one kind: which contracts concern its rules, and which columns."""
+
+    kind: str
+    concerns: NDArray[np.bool_]  # by number of the contract, -1 the last
+    columns: tuple[str, ...]
+    groups: tuple[Group, ...]  # whose values an event may tell by itself
+    rules: tuple[Ready, ...]
+
+
+def plan_of(kind: str, rules: Sequence[Ready]) -> Plan:
+    """Return what to catch of a kind for some rules."""
+    names = {name for one in rules for name in one.groups}
+    groups = [group for group in KINDS[kind].groups if group.name in names]
+    concerns = [c.kind == kind and bool(names & c.sets.keys()) for c in CONTRACTS]
+    columns = tuple(dict.fromkeys(name for one in rules for name in one.columns))
+    told = [group for group in groups if group.merge in {Merge.LATEST, Merge.MAX, Merge.MIN}]
+    return Plan(kind, np.array([*concerns, False]), columns, tuple(told), tuple(rules))
+
+
+def caught_of(
+    plans: Sequence[Plan], frame: Frame, outcome: NDArray[np.int8], state: State
+) -> list[Caught]:
+    """Return what a frame that was just committed changed, event by event."""
+    contract, applied = frame.columns["contract"], outcome == Outcome.APPLIED
+    found: list[Caught] = []
+    live: Snapshot | None = None
+    for plan in plans:
+        at = np.flatnonzero(plan.concerns.take(contract, mode="wrap") & applied)
+        if at.size:
+            live = live or state.live()
+            found.append(_caught(live, plan, frame, at))
+    return found
+
+
+def _caught(live: Snapshot, plan: Plan, frame: Frame, at: Column) -> Caught:
+    """Return rows as each event left them: what it told itself, the rest as it stands now."""
+    rows = frame.columns["row"][at].astype(np.int64)
+    table = live.tables[plan.kind]
+    columns = {name: table.take(name, rows) for name in plan.columns}
+    if np.unique(rows).size < rows.size:  # else the last word on each row is its own
+        speaks = frame.columns["does"][at] == NOTHING if "does" in frame.columns else None
+        _retell(columns, plan, frame, at, speaks)
+    return Caught(plan.kind, frame.first, rows, frame.first + at, frame.ingest_time, columns)
+
+
+def _retell(columns: dict[str, Column], plan: Plan, frame: Frame, at: Column, speaks: Any) -> None:
+    """Put what each event told where the row has what the last one did."""
+    told, contract = Told(frame), frame.columns["contract"][at]
+    for group in plan.groups:
+        mine = np.flatnonzero(_SETS[plan.kind, group.name].take(contract, mode="wrap"))
+        if speaks is not None:
+            mine = mine[speaks[mine]]
+        if not mine.size:
+            continue
+        for name, values in told.values(group, at[mine]).items():
+            if name in columns:
+                columns[name][mine] = values
+        times = frame.columns["time"][at[mine]]
+        for name in (f"{group.name}.as_of", *(f.name for f in group.fields if f.is_as_of)):
+            if name in columns:
+                columns[name][mine] = times
