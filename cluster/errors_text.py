@@ -40,8 +40,8 @@ TEXTS: dict[str, Text] = {
         "Send smaller batches.",
     ),
     "TOO_LARGE": Text(
-        "The message holds more events, columns or values than one message may.",
-        "Send smaller batches: a million events, and 1,024 values a row, at most.",
+        "The message, or the answer that it asks for, holds more than one may.",
+        "Send smaller batches: a million events, and 1,024 values a row, at most; ask for less.",
     ),
     "ARROW_INVALID": Text(
         "The bytes are no Arrow IPC stream, or its offsets point outside its buffers.",
@@ -70,6 +70,23 @@ TEXTS: dict[str, Text] = {
         "Ask for an older age, or wait for the next event from its source.",
         again=True,
     ),
+    "TOO_UNSURE": Text(
+        "A value is less sure than the request demands.",
+        "Ask for less confidence, or have such values withheld or labelled (`fallback`).",
+    ),
+    "BEHIND": Text(
+        "The shard does not hold yet what the request says was written or read before.",
+        "Ask again: a successor may still be reading its journal.",
+        again=True,
+    ),
+    "CURSOR_INVALID": Text(
+        "The cursor was altered, or is another question's or another tenant's.",
+        "Ask the same question from the start, without a cursor.",
+    ),
+    "TABLE_UNKNOWN": Text(
+        "A sub-query or a statement names a table that there is not.",
+        "Use one of the tables that the message lists.",
+    ),
     # events
     "BAD_ID": Text(
         "An id is empty, longer than 128 characters or holds others than letters, digits, . _ : -",
@@ -85,6 +102,10 @@ TEXTS: dict[str, Text] = {
     "IDEMPOTENCY_CONFLICT": Text(
         "The source sent the same event id before, with other content.",
         "Give a new fact a new id; to correct one, send a new event whose `corrects` names it.",
+    ),
+    "MEDIA_TYPE": Text(
+        "The body of a request is of a media type that this address does not read.",
+        "Send events as application/json, application/cloudevents+json or its batch form.",
     ),
     "SCHEMA_UNSUPPORTED": Text(
         "No contract is known for this event type and version.",

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from actors.shard import Shard
 from serving import encode, tabular
+from serving.fresh import NO_DEMAND, Demand, judged
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest
+from twin.fields import Mask, check_field
 from twin.gather import named
 from twin.keys import qualified
-from twin.query import View, check_field
+from twin.query import View
 from twin.texts import Texts, texts
 
 MOST = 10_000  # twins by id in one call
@@ -45,16 +47,30 @@ def answer(
     fields: Sequence[str],
     form: int,
     first: Mapping[str, pa.Array | tabular.Cells],
+    demand: Demand = NO_DEMAND,
 ) -> pb.SearchReply:
-    """Return fields (all if none are named) of rows, as messages or as columns after `first`."""
+    """Return fields (all if none are named) of rows, as messages or as columns after `first`.
+
+    Raises Stale or TOO_UNSURE where values fail a `demand` that refuses them.
+    """
     reply = pb.SearchReply(shown=rows.size, now=view.now_us)
+    failing, names = judged(view, rows, fields, demand)
+    if failing and demand.fallback == pb.LABEL:
+        reply.mode = pb.DEGRADED
+    hidden: dict[str, Mask] = {}
+    if failing and demand.fallback == pb.WITHHOLD:
+        hidden = {name: old | unsure for name, (old, unsure) in failing.items()}
+        failing = {}
+        reply.withheld.extend(names)
     if form == pb.ARROW:
         columns = reply.columns.add(shard=shard.name, region=view.region, epoch=shard.epoch)
         columns.offset, columns.now = view.snapshot.offset, view.now_us
-        columns.arrow = tabular.stream(view, rows, fields, first)
+        columns.arrow = tabular.stream(view, rows, fields, first, hidden)
     else:
         named = encode.fields_of(view.kind, fields)
-        twins = encode.twins(view, rows, named, shard=shard.name, epoch=shard.epoch)
+        twins = encode.twins(
+            view, rows, named, shard=shard.name, epoch=shard.epoch, hidden=hidden, failing=failing
+        )
         reply.twins.extend(twins)
     shard.require_marker()
     return reply

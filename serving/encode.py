@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.wire import twin_pb2 as pb
+from twin.fields import VIRTUAL, Mask, Values, unit
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
-from twin.query import VIRTUAL, Values, View, known, unit
+from twin.query import View
 
 Column = NDArray[Any]
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def fields_of(kind: str, asked: Sequence[str]) -> list[str]:
@@ -21,9 +24,19 @@ def fields_of(kind: str, asked: Sequence[str]) -> list[str]:
 
 
 def twins(
-    view: View, rows: NDArray[np.int64], fields: Iterable[str], *, shard: str, epoch: int
+    view: View,
+    rows: NDArray[np.int64],
+    fields: Iterable[str],
+    *,
+    shard: str,
+    epoch: int,
+    hidden: Mapping[str, Mask] = NONE,
+    failing: Mapping[str, tuple[Mask, Mask]] = NONE,
 ) -> list[pb.TwinState]:
-    """Return some rows of a view as messages, values with as_of, age, source and confidence."""
+    """Return some rows of a view as messages, values with as_of, age, source and confidence.
+
+    By group: values of rows that are `hidden` are left out; those `failing` are labelled.
+    """
     found = [
         pb.TwinState(
             key=f"{view.tenant}/{view.kind}/{view.region}/{id}",
@@ -38,7 +51,7 @@ def twins(
     for name in fields:
         if name in {"id", "region"}:
             continue
-        _add(found, view, rows, name)
+        _add(found, view, rows, name, hidden, failing)
     return found
 
 
@@ -64,17 +77,20 @@ def plain(view: View, rows: NDArray[np.int64], fields: Sequence[str]) -> dict[st
 
 def of_rows(view: View, name: str, rows: Column) -> Values:
     """Return one field of some rows, and where it is known."""
-    found = KINDS[view.kind].field(name)
-    if found is None:
-        whole = view.values(name)
-        return Values(whole.column[rows], whole.known[rows], whole.dtype, whole.group)
-    group, field = found
-    column = view.snapshot.tables[view.kind].take(name, rows)
-    return Values(column, known(column, field.dtype), field.dtype, group)
+    return view.of(name, rows)
 
 
-def _add(found: list[pb.TwinState], view: View, rows: Column, name: str) -> None:
+def _add(
+    found: list[pb.TwinState],
+    view: View,
+    rows: Column,
+    name: str,
+    hidden: Mapping[str, Mask],
+    failing: Mapping[str, tuple[Mask, Mask]],
+) -> None:
     column, is_known, dtype, group = of_rows(view, name, rows)
+    if group is not None and (left_out := hidden.get(group.name)) is not None:
+        is_known = is_known & ~left_out
     label = unit(view.kind, name)
     if group is None:
         provenance = [np.full(rows.size, view.now_us), None, None, None]
@@ -87,6 +103,10 @@ def _add(found: list[pb.TwinState], view: View, rows: Column, name: str) -> None
         _set(value, view, dtype, column[i])
         value.unit = label
         _stamp(value, view, group, [p if p is None else p[i].item() for p in provenance])
+        if group is not None and (fails := failing.get(group.name)) is not None:
+            old, unsure = fails
+            if old[i] or unsure[i]:
+                value.state = "unsure" if unsure[i] else "stale"
 
 
 def _set(value: pb.Value, view: View, dtype: Dtype, held: Any) -> None:

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.shard import Shard
+from serving.find import require_after
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest
+from twin.fields import check_field
+from twin.grouping import groups
 from twin.kinds import ABSENT, Dtype
-from twin.query import View, check_field, groups
+from twin.query import View
 
 Column = NDArray[Any]
 _MEASURE = re.compile(r"(?P<how>sum|avg|min|max|known)\((?P<field>[A-Za-z_][A-Za-z0-9_]*)\)")
@@ -41,6 +45,14 @@ def parts(measures: Iterable[str]) -> list[str]:
             wanted[f"known({field})"] = None
         wanted[f"sum({field})" if how == "avg" else measure] = None
     return list(wanted)
+
+
+def answer(shard: Shard, view: View, request: pb.AggregateRequest) -> pb.AggregateReply:
+    """Return the groups of one shard, or the distinct values of one field."""
+    require_after(shard.name, view.snapshot, request.after)
+    groups = merge(request, [compute(view, request)])
+    shard.require_marker()
+    return pb.AggregateReply(groups=groups, now=view.now_us, oldest_as_of=oldest(view, request))
 
 
 def compute(view: View, request: pb.AggregateRequest) -> list[pb.Group]:

@@ -7,6 +7,7 @@ group, of which none of them knows anything is left out; texts travel as codes w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +15,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from serving.layout import Layout, layout_of
+from twin.fields import VIRTUAL, Mask, known
 from twin.gather import SHORT, number_codes
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
 from twin.lexicon import Lexicon
-from twin.query import VIRTUAL, View, known
+from twin.query import View
 from twin.slots import number_rows, room
 
 Column = NDArray[Any]
 PARTS = ("as_of", "source", "confidence", "offset")
 MOST_LAYOUTS = 256  # of a few KiB each
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 MOST_WORDS = 16  # of a column whose words may come again
 _MILESTONES = tuple(milestone.name for milestone in Milestone)
 _TYPES = {
@@ -53,8 +56,11 @@ def stream(
     rows: NDArray[np.int64],
     fields: Sequence[str],
     first: Mapping[str, pa.Array | Cells],
+    hidden: Mapping[str, Mask] = NOTHING,
 ) -> bytes:
     """Return fields (all if none are named) of `rows` with provenance, after columns of one's own.
+
+    Values of the rows that are `hidden`, by group, are left out.
 
     Columns: `first`; FIELD; GROUP_as_of, GROUP_source, GROUP_confidence, GROUP_offset.
     """
@@ -62,13 +68,14 @@ def stream(
     wanted = set(fields)
     for group in KINDS[view.kind].groups:
         if not wanted or wanted & {field.name for field in group.fields}:
-            columns |= _group(view, group, rows, wanted)
+            columns |= _group(view, group, rows, wanted, hidden.get(group.name))
     for name in VIRTUAL.get(view.kind, {}):
         if name in wanted:
-            values = view.values(name)
-            column, is_known = values.column[rows], values.known[rows]
+            column, is_known, dtype, of = view.of(name, rows)
+            if of is not None and (left_out := hidden.get(of.name)) is not None:
+                is_known = is_known & ~left_out
             everywhere = None if is_known.all() else is_known
-            columns[name] = _cells(column, everywhere, values.dtype, view.snapshot.lexicon)
+            columns[name] = _cells(column, everywhere, dtype, view.snapshot.lexicon)
     return _written(columns)
 
 
@@ -104,7 +111,9 @@ def _key(columns: Mapping[str, pa.Array | Cells]) -> Any:
     return tuple(told)
 
 
-def _group(view: View, group: Group, rows: Column, wanted: set[str]) -> dict[str, pa.Array | Cells]:
+def _group(
+    view: View, group: Group, rows: Column, wanted: set[str], hidden: Mask | None
+) -> dict[str, pa.Array | Cells]:
     fields = [field for field in group.fields if not wanted or field.name in wanted]
     as_of_at, source_at, confidence_at, offset_at = (f"{group.name}.{part}" for part in PARTS)
     table = view.snapshot.tables[view.kind]
@@ -114,6 +123,8 @@ def _group(view: View, group: Group, rows: Column, wanted: set[str]) -> dict[str
     if not count:
         return {}
     told = None if count == rows.size else as_of != ABSENT
+    if hidden is not None:
+        told = ~hidden if told is None else told & ~hidden
     lexicon = view.snapshot.lexicon
     columns: dict[str, pa.Array | Cells] = {}
     for field in fields:
@@ -123,6 +134,8 @@ def _group(view: View, group: Group, rows: Column, wanted: set[str]) -> dict[str
         column, count = found.known(field.name, _LEAST.get(field.dtype, 0))
         if count:
             is_known = None if count == rows.size else known(column, field.dtype)
+            if hidden is not None:
+                is_known = told if is_known is None else is_known & told
             columns[field.name] = _cells(column, is_known, field.dtype, lexicon)
     columns[f"{group.name}_as_of"] = Cells(as_of, told)
     columns[f"{group.name}_source"] = _coded(found.read(source_at), told, lexicon)

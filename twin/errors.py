@@ -22,6 +22,7 @@ TwinError
 │   ├── Fenced              FENCED: a newer epoch has its marker; outcome unknown, ask again
 │   ├── NotOwner            NOT_OWNER: another shard or region writes this key; locate it again
 │   ├── Stale               TOO_OLD: no value is as fresh as the request demands
+│   ├── Behind              BEHIND: not yet what the asker wrote, or read, before
 │   ├── DiskFull            DISK_FULL: the journal cannot grow; reads go on
 │   ├── StorageAway         STORAGE_UNAVAILABLE: the archive does not answer
 │   └── Compacted           COMPACTED: the disk no longer holds this offset, nor the archive
@@ -135,6 +136,10 @@ class NotOwner(Retryable):
 
 class Stale(Retryable):
     code = "TOO_OLD"
+
+
+class Behind(Retryable):
+    code = "BEHIND"
 
 
 class DiskFull(Retryable):

@@ -347,3 +347,10 @@ SHARD_KINDS: dict[str, tuple[str, ...]] = {
     "site": ("site", "stock", "alert"),
     "supplier": ("supplier", "alert"),
 }
+# Of each kind: the fields that hold the id of another twin, and of which kind that is.
+REFERENCES: dict[str, dict[str, str]] = {
+    "shipment": {"supplier": "supplier", "site": "site"},
+    "stock": {"site": "site"},
+}
+# What a kind is called as a table: in a sub-query, and in SQL.
+TABLES: dict[str, str] = {"shipments": "shipment", "sites": "site", "suppliers": "supplier"}

@@ -214,7 +214,7 @@ class BatchGetRequest(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., fields: _Optional[_Iterable[str]] = ..., format: _Optional[_Union[Format, str]] = ..., lines: _Optional[bytes] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("kind", "where", "fields", "order", "limit", "region", "format", "cursor", "when", "max_age_s", "min_confidence", "fallback", "after", "sets")
+    __slots__ = ("kind", "where", "fields", "order", "limit", "region", "format", "cursor", "when", "max_age_s", "min_confidence", "fallback", "after", "sets", "place")
     class AfterEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -243,6 +243,7 @@ class SearchRequest(_message.Message):
     FALLBACK_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
     kind: str
     where: str
     fields: _containers.RepeatedScalarFieldContainer[str]
@@ -257,10 +258,11 @@ class SearchRequest(_message.Message):
     fallback: Fallback
     after: _containers.ScalarMap[str, int]
     sets: _containers.MessageMap[str, Texts]
-    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ..., format: _Optional[_Union[Format, str]] = ..., cursor: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., max_age_s: _Optional[float] = ..., min_confidence: _Optional[float] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., after: _Optional[_Mapping[str, int]] = ..., sets: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
+    place: bytes
+    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ..., format: _Optional[_Union[Format, str]] = ..., cursor: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., max_age_s: _Optional[float] = ..., min_confidence: _Optional[float] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., after: _Optional[_Mapping[str, int]] = ..., sets: _Optional[_Mapping[str, Texts]] = ..., place: _Optional[bytes] = ...) -> None: ...
 
 class SearchReply(_message.Message):
-    __slots__ = ("twins", "shown", "total", "mode", "now", "missing", "columns", "cursor", "withheld", "offsets")
+    __slots__ = ("twins", "shown", "total", "mode", "now", "missing", "columns", "cursor", "withheld", "offsets", "places")
     class OffsetsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -278,6 +280,7 @@ class SearchReply(_message.Message):
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     WITHHELD_FIELD_NUMBER: _ClassVar[int]
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
     twins: _containers.RepeatedCompositeFieldContainer[TwinState]
     shown: int
     total: int
@@ -288,7 +291,8 @@ class SearchReply(_message.Message):
     cursor: str
     withheld: _containers.RepeatedScalarFieldContainer[str]
     offsets: _containers.ScalarMap[str, int]
-    def __init__(self, twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., cursor: _Optional[str] = ..., withheld: _Optional[_Iterable[str]] = ..., offsets: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    places: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., cursor: _Optional[str] = ..., withheld: _Optional[_Iterable[str]] = ..., offsets: _Optional[_Mapping[str, int]] = ..., places: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Columns(_message.Message):
     __slots__ = ("shard", "region", "offset", "epoch", "now", "arrow")
@@ -307,7 +311,7 @@ class Columns(_message.Message):
     def __init__(self, shard: _Optional[str] = ..., region: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ..., now: _Optional[int] = ..., arrow: _Optional[bytes] = ...) -> None: ...
 
 class AggregateRequest(_message.Message):
-    __slots__ = ("kind", "where", "by", "measures", "order", "limit", "region", "when", "after", "sets")
+    __slots__ = ("kind", "where", "by", "measures", "order", "limit", "region", "when", "after", "sets", "distinct")
     class AfterEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -332,6 +336,7 @@ class AggregateRequest(_message.Message):
     WHEN_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
+    DISTINCT_FIELD_NUMBER: _ClassVar[int]
     kind: str
     where: str
     by: _containers.RepeatedScalarFieldContainer[str]
@@ -342,10 +347,11 @@ class AggregateRequest(_message.Message):
     when: When
     after: _containers.ScalarMap[str, int]
     sets: _containers.MessageMap[str, Texts]
-    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., by: _Optional[_Iterable[str]] = ..., measures: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., after: _Optional[_Mapping[str, int]] = ..., sets: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
+    distinct: str
+    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., by: _Optional[_Iterable[str]] = ..., measures: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., after: _Optional[_Mapping[str, int]] = ..., sets: _Optional[_Mapping[str, Texts]] = ..., distinct: _Optional[str] = ...) -> None: ...
 
 class AggregateReply(_message.Message):
-    __slots__ = ("groups", "shown", "total", "mode", "now", "oldest_as_of", "missing", "offsets")
+    __slots__ = ("groups", "shown", "total", "mode", "now", "oldest_as_of", "missing", "offsets", "values")
     class OffsetsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -361,6 +367,7 @@ class AggregateReply(_message.Message):
     OLDEST_AS_OF_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
     groups: _containers.RepeatedCompositeFieldContainer[Group]
     shown: int
     total: int
@@ -369,15 +376,18 @@ class AggregateReply(_message.Message):
     oldest_as_of: int
     missing: _containers.RepeatedScalarFieldContainer[str]
     offsets: _containers.ScalarMap[str, int]
-    def __init__(self, groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., oldest_as_of: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., offsets: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    values: Texts
+    def __init__(self, groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., oldest_as_of: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., offsets: _Optional[_Mapping[str, int]] = ..., values: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
 
 class Group(_message.Message):
-    __slots__ = ("by", "measures")
+    __slots__ = ("by", "measures", "distinct")
     BY_FIELD_NUMBER: _ClassVar[int]
     MEASURES_FIELD_NUMBER: _ClassVar[int]
+    DISTINCT_FIELD_NUMBER: _ClassVar[int]
     by: _containers.RepeatedScalarFieldContainer[str]
     measures: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, by: _Optional[_Iterable[str]] = ..., measures: _Optional[_Iterable[float]] = ...) -> None: ...
+    distinct: _containers.RepeatedCompositeFieldContainer[Texts]
+    def __init__(self, by: _Optional[_Iterable[str]] = ..., measures: _Optional[_Iterable[float]] = ..., distinct: _Optional[_Iterable[_Union[Texts, _Mapping]]] = ...) -> None: ...
 
 class ReceiptsRequest(_message.Message):
     __slots__ = ("source", "ids", "offset")
