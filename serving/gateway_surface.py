@@ -16,10 +16,10 @@ import grpc
 
 from serving import faults, measures, quarantine
 from serving.access import Identity
+from serving.find import LIMIT, MOST
 from serving.forward import Forward
 from serving.pipeline import pipelined
 from serving.routes import HOLDERS
-from serving.shard_server import LIMIT, MOST
 from serving.shards import Shards
 from serving.splitting import Splitter
 from serving.wire import twin_pb2 as pb

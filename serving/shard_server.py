@@ -17,10 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import pyarrow as pa
-
 from actors.shard import Shard
-from serving import batch, encode, grpc_server, history, measures, quarantine, shard_status
+from serving import batch, encode, find, grpc_server, history, measures, quarantine, shard_status
 from serving.access import Identity, Verifier
 from serving.arrow import encode as arrow_stream
 from serving.cells import point
@@ -29,15 +27,19 @@ from serving.deadline import until
 from serving.deliver import Delivery
 from serving.intake import Answer, Intake, Waiting
 from serving.load import Load, Memory
+from serving.past import Then, asked
 from serving.pipeline import pipelined
 from serving.quarantine import Quarantine
 from serving.replies import Replies
+from serving.sets import opened
 from serving.sources import Sources
+from serving.tables import Tables
 from serving.wire import twin_pb2 as pb
 from twin import redrive
 from twin.errors import BadRequest, Fatal, Fenced, TooLarge, TwinError
+from twin.fields import check_field
 from twin.kinds import KINDS, Kind
-from twin.query import View, check_field, ordered
+from twin.query import View
 
 log = logging.getLogger(__name__)
 WINDOW = 256  # batches of one stream under way at once
@@ -45,7 +47,6 @@ WITNESS_S = 0.05  # how long a shard may be idle before it notes what was acknow
 CURSOR_S = 1.0  # how long a busy shard goes on before it notes what left it
 LEAVE_S = 0.5  # for a writer that was replaced to answer FENCED, before its process ends
 PIECE = 1 << 20  # bytes of a column stream in one message
-LIMIT, MOST = 20, 10_000
 
 
 class ShardSurface:
@@ -74,6 +75,8 @@ class ShardSurface:
         self._kinds = shard.rule.kinds
         self.delivery: Delivery | None = None
         self._quarantine = Quarantine(shard)
+        self.then = Then(shard, clock)
+        self.tables = Tables(shard, clock, self.then.state)
 
     async def write(self) -> None:
         """Commit what waits, for ever. A failed disk ends the process: recovery reads it again."""
@@ -117,6 +120,8 @@ class ShardSurface:
 
     async def get(self, request: pb.GetRequest, who: Identity) -> pb.GetReply:
         kind = self._kind(request.kind)
+        if asked(request.when):
+            return await self.then.get(kind, request, who.tenant)
         return point(self.shard, kind, request, who.tenant, self._clock)
 
     async def batch_get(self, request: pb.BatchGetRequest, who: Identity) -> pb.SearchReply:
@@ -125,23 +130,15 @@ class ShardSurface:
         return work() if batch.brief(request) else await self._read(work)
 
     async def search(self, request: pb.SearchRequest, who: Identity) -> pb.SearchReply:
-        view = self._view(request.kind, who)
-        for name in [*request.fields, request.order.removeprefix("-")]:
-            if name:
-                check_field(view.kind, name)
-        return await self._read(functools.partial(self._search, view, request))
+        find.check(self._kind(request.kind).name, request)
+        view = await self._view(request.kind, who, request.when)
+        view = view.told(opened(request.sets))
+        return await self._read(functools.partial(find.find, self.shard, view, request))
 
     async def aggregate(self, request: pb.AggregateRequest, who: Identity) -> pb.AggregateReply:
-        view = self._view(request.kind, who)
-
-        def work() -> pb.AggregateReply:
-            groups = measures.merge(request, [measures.compute(view, request)])
-            self.shard.require_marker()
-            return pb.AggregateReply(
-                groups=groups, now=view.now_us, oldest_as_of=measures.oldest(view, request)
-            )
-
-        return await self._read(work)
+        view = await self._view(request.kind, who, request.when)
+        view = view.told(opened(request.sets))
+        return await self._read(functools.partial(measures.answer, self.shard, view, request))
 
     async def receipts(self, request: pb.ReceiptsRequest, who: Identity) -> pb.ReceiptsReply:
         return await self._read(functools.partial(history.receipts, self.shard, request, who))
@@ -192,12 +189,17 @@ class ShardSurface:
     async def columns(
         self, request: pb.ColumnsRequest, who: Identity
     ) -> AsyncIterator[pb.ColumnsReply]:
-        view = self._view(request.kind, who)
+        if request.tables:
+            async for piece in self.tables.columns(request, who):
+                yield piece
+            return
+        view = await self._view(request.kind, who, request.when)
         for name in request.fields:
             check_field(view.kind, name)
 
         def work() -> bytes:
-            return arrow_stream(encode.plain(view, view.rows(request.where), list(request.fields)))
+            chosen = view.told(opened(request.sets)).rows(request.where)
+            return arrow_stream(encode.plain(view, chosen, list(request.fields)))
 
         raw = await self._read(work)
         self.shard.require_marker()
@@ -262,22 +264,8 @@ class ShardSurface:
     async def _read(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    def _search(self, view: View, request: pb.SearchRequest) -> pb.SearchReply:
-        rows = view.rows(request.where)
-        limit = min(request.limit or LIMIT, MOST)
-        chosen = ordered(view, rows, request.order, limit)
-        fields = list(dict.fromkeys(request.fields))
-        if fields and (name := request.order.removeprefix("-")) and name not in {*fields, "id"}:
-            fields.append(name)  # a gateway puts the rows of all shards in order by it
-        first = {"id": pa.array(view.ids(chosen), pa.string())}
-        reply = batch.answer(self.shard, view, chosen, fields, request.format, first)
-        reply.total = rows.size
-        return reply
-
-    def _view(self, kind: str, who: Identity) -> View:
-        name = self._kind(kind).name
-        region = self.shard.rule.region
-        return View(self.shard.snapshot(), name, who.tenant, region, self._clock())
+    async def _view(self, kind: str, who: Identity, when: pb.When) -> View:
+        return await self.then.view(self._kind(kind).name, who.tenant, when)
 
     def _kind(self, name: str) -> Kind:
         name = name or "shipment"
