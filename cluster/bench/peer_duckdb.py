@@ -32,17 +32,17 @@ END_S = 10.0
 async def serve(file: str) -> None:
     database = library("duckdb").connect()
     with pa.memory_map(file) as source, pa.ipc.open_stream(source) as reader:
-        table = reader.read_all()
-    names = [f.name for f in table.schema if pa.types.is_dictionary(f.type)]
+        rows = reader.read_all()
+    names = [f.name for f in rows.schema if pa.types.is_dictionary(f.type)]
     for name in names:  # what is one of few words is a number to DuckDB as well
-        words = sorted(set(table[name].unify_dictionaries().chunk(0).dictionary.to_pylist()))
+        words = sorted(set(rows[name].unify_dictionaries().chunk(0).dictionary.to_pylist()))
         said = ", ".join(f"'{word}'" for word in words)
         database.execute(f"create type {name}_word as enum ({said})")
-    columns = ", ".join(f"{n}::{n}_word as {n}" if n in names else n for n in table.column_names)
-    database.execute(f"create table state as select {columns} from table")
+    columns = ", ".join(f"{n}::{n}_word as {n}" if n in names else n for n in rows.column_names)
+    database.execute(f"create table state as select {columns} from rows")
 
     async def reply(request: bytes, context: Any) -> bytes:
-        found = database.execute(request.decode()).to_arrow_table().combine_chunks()
+        found = database.sql(request.decode()).to_arrow_table().combine_chunks()
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, found.schema) as writer:
             writer.write_table(found)

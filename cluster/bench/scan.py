@@ -39,6 +39,7 @@ TOLD = ("id", "quantity", *(f"order_{part}" for part in PARTS))
 BY, MEASURES = ("site", "product_group"), ("count", "avg(quantity)")
 FILTERED = f"select {', '.join(TOLD)} from state where {WHERE}"
 GROUPED = f"select {', '.join(BY)}, count(*), avg(quantity) from state group by 1, 2"
+LOADED = ("shipment.ordered", "shipment.promised", "shipment.departed", "shipment.position")
 MOST_ROWS = 100_000
 WARM, LEAST = 5, 20  # calls that are not counted; calls of a run
 PACE = 100_000  # events from which the most that ingest does is reckoned
@@ -57,7 +58,7 @@ def run(asked: Asked) -> Iterator[Figure]:
     name = counted(twins)
     with fresh(asked.folder, "shard") as own, OneShard(own) as shard, ExitStack() as stack:
         asked.say(f"{name} shipments are loaded")
-        loaded = streams.lives(twins)
+        loaded = streams.lives(twins, LOADED)
         offer(shard.address, shard.token, list(streams.arrow(loaded, 10_000)))
         feed = streams.Feed(twins, loaded.size)
         questions = Questions(shard, stack)
