@@ -1,0 +1,260 @@
+"""SQL: statements run by DuckDB over Arrow columns, in databases that reach nothing else.
+
+A database belongs to one statement at a time, reads what that statement was given and no file, no
+network and no setting; memory, time, threads and rows have bounds, and each bound a code word.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from serving.sql_statement import LONGEST, Statement, forbidden, read, unknown
+from serving.sql_tables import TABLES
+from twin.errors import BadRequest, TwinError
+
+log = logging.getLogger(__name__)
+MEMORY = "512MB"  # of one statement
+LARGEST = 256 << 20  # bytes of a result: it waits here for whoever reads it
+ROWS = 32_768  # of a batch of it
+AGAIN_S = 0.05  # an interrupt that comes before its statement is lost: it is repeated
+NOW = "twin_now"
+_LOCKED = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",  # or a table could be a variable of this program
+    "temp_directory": "",
+    "threads": "1",
+}
+# What asks for the time is told the twin's.
+_CLOCKS = {
+    "now": "TIMESTAMPTZ",
+    "get_current_timestamp": "TIMESTAMPTZ",
+    "transaction_timestamp": "TIMESTAMPTZ",
+    "current_timestamp": "TIMESTAMPTZ",
+    "localtimestamp": "TIMESTAMP",
+    "current_localtimestamp": "TIMESTAMP",
+    "current_date": "DATE",
+    "today": "DATE",
+}
+_EXPLAIN = re.compile(r"\s*explain\b(?!\s*(?:analyze\b|\())", re.IGNORECASE)
+_NO_COLUMN = re.compile(r'(?:column|named) "([^"]+)"(?: not found| does not)|named "([^"]+)"')
+_NO_FUNCTION = re.compile(r"Function with name (\S+) does not exist")
+_PLACE = re.compile(r"LINE (\d+): ")
+
+
+class Result(NamedTuple):
+    """What a statement answers; `truncated`: there was more than the limit."""
+
+    schema: pa.Schema
+    batches: list[pa.RecordBatch]
+    truncated: bool
+
+    @property
+    def rows(self) -> int:
+        return sum(batch.num_rows for batch in self.batches)
+
+
+class Slot:
+    """A database for one statement at a time."""
+
+    def __init__(self, memory: str = MEMORY) -> None:
+        self._memory = memory
+        self._database = _database(memory)
+        self._running: duckdb.DuckDBPyConnection | None = None
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Interrupt what runs; called from another thread, again and again until it has ended."""
+        self._stopped.set()
+        running = self._running
+        if running is not None:
+            running.interrupt()
+
+    def run(
+        self,
+        statement: Statement,
+        tables: Mapping[str, pa.Table],
+        now_us: int,
+        limit: int,
+        values: Sequence[Any] = (),
+    ) -> Result:
+        """Run a statement over `tables`. Raises BadRequest with a code word that begins SQL_."""
+        self._stopped.clear()
+        cursor = self._database.cursor()
+        try:
+            for name, table in tables.items():
+                cursor.register(name, table)
+            _set_clock(cursor, now_us)
+            self._running = cursor
+            return self._read(cursor, statement.text, limit, values)
+        except duckdb.Error as e:
+            if isinstance(e, duckdb.FatalException | duckdb.InternalException):
+                log.exception("a database failed, and is made anew")
+                self._database = _database(self._memory)
+                raise
+            raise typed(e, statement.text) from e
+        finally:
+            self._running = None
+            cursor.close()
+
+    def _read(
+        self, cursor: duckdb.DuckDBPyConnection, text: str, limit: int, values: Sequence[Any]
+    ) -> Result:
+        relation = cursor.sql(text, params=list(values) or None)
+        if relation is None:
+            raise forbidden("this answers nothing")
+        reader = relation.to_arrow_reader(ROWS)
+        batches: list[pa.RecordBatch] = []
+        rows = size = 0
+        for batch in reader:
+            if self._stopped.is_set():
+                raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+            if rows + batch.num_rows > limit:
+                return Result(reader.schema, [*batches, batch.slice(0, limit - rows)], True)
+            batches.append(batch)
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            if size > LARGEST:
+                raise BadRequest(
+                    f"the answer is larger than {LARGEST >> 20} MiB; ask for fewer columns or rows",
+                    "SQL_TOO_LARGE",
+                )
+        return Result(reader.schema, batches, False)
+
+
+class Catalogue:
+    """The tables without their rows: it reads statements, and says what they would answer."""
+
+    def __init__(self) -> None:
+        empty = {name: table.schema().empty_table() for name, table in TABLES.items()}
+        self._database = _database("128MB", empty)
+
+    def read(self, text: str) -> Statement:
+        """Check a statement. Raises BadRequest SQL_SYNTAX, SQL_FORBIDDEN, SQL_UNKNOWN, SQL_..."""
+        if len(text) > LONGEST:
+            raise BadRequest(
+                f"the statement is longer than {LONGEST} characters; shorten it", "SQL_TOO_LARGE"
+            )
+        explained = _EXPLAIN.match(text)
+        inner = text[explained.end() :] if explained else text
+        with self._database.cursor() as cursor:
+            try:
+                (raw,) = cursor.execute("SELECT json_serialize_sql(?)", [inner]).fetchone() or ("",)
+                tree = json.loads(raw)
+            except RecursionError as e:
+                raise BadRequest(
+                    "the statement is nested too deep; flatten it", "SQL_TOO_LARGE"
+                ) from e
+            except duckdb.Error as e:
+                raise typed(e, inner) from e
+        if tree["error"]:
+            raise _unread(tree, inner)
+        return read(text, tree, explained=explained is not None)
+
+    def bind(self, statement: Statement, now_us: int, values: Sequence[Any] = ()) -> pa.Schema:
+        """Return what a statement answers, without running it. Raises as Slot.run does."""
+        with self._database.cursor() as cursor:
+            _set_clock(cursor, now_us)
+            try:
+                relation = cursor.sql(statement.text, params=list(values) or None)
+                return relation.limit(0).to_arrow_table().schema
+            except duckdb.Error as e:
+                raise typed(e, statement.text, statement.reads) from e
+
+    def answer(self, statement: Statement, now_us: int, limit: int) -> Result:
+        """Answer what needs no rows: DESCRIBE, SHOW TABLES, EXPLAIN."""
+        with self._database.cursor() as cursor:
+            _set_clock(cursor, now_us)
+            try:
+                table = cursor.sql(statement.text).to_arrow_table()
+            except duckdb.Error as e:
+                raise typed(e, statement.text, statement.reads) from e
+        return Result(table.schema, table.slice(0, limit).to_batches(), table.num_rows > limit)
+
+
+def typed(e: duckdb.Error, text: str, reads: Mapping[str, Any] | None = None) -> TwinError:
+    """Return the refusal that goes with an error of DuckDB; its text names no path."""
+    said = str(e).partition(": ")[2] or str(e)
+    first = said.strip().splitlines()[0].rstrip("!. ")
+    if isinstance(e, duckdb.InterruptException):
+        return BadRequest(
+            "the statement took too long and was ended; narrow it, or ask for less", "SQL_TIMEOUT"
+        )
+    if isinstance(e, duckdb.OutOfMemoryException):
+        return BadRequest(
+            f"the statement needs more memory than the {MEMORY} it may have; narrow it, or join on "
+            "equal keys",
+            "SQL_TOO_LARGE",
+        )
+    if isinstance(e, duckdb.PermissionException | duckdb.IOException | duckdb.HTTPException):
+        return forbidden("files, the network and settings are out of reach")
+    if isinstance(e, duckdb.ParserException | duckdb.SyntaxException):
+        return _syntax(first, said)
+    if isinstance(e, duckdb.BinderException) and (found := _NO_COLUMN.search(said)):
+        names = sorted({c for name in reads or TABLES for c in TABLES[name].columns})
+        name = found[1] or found[2]
+        return unknown("there is no column", name, names, "DESCRIBE TABLE lists them")
+    if found := _NO_FUNCTION.search(said):
+        return BadRequest(f"there is no function {found[1]}; use one of DuckDB's", "SQL_UNKNOWN")
+    if isinstance(e, duckdb.CatalogException):
+        return BadRequest(f"{first}; SHOW TABLES lists the tables", "SQL_UNKNOWN")
+    return BadRequest(f"{first}{_place(said)}; correct the statement", "SQL_INVALID")
+
+
+def _unread(tree: dict[str, Any], text: str) -> TwinError:
+    if tree["error_type"] == "not implemented":
+        return forbidden("this is no query, or changes something")
+    said = str(tree["error_message"])
+    at = int(tree.get("position", -1))
+    if at < 0:
+        return _syntax(said, said)
+    before = text.encode()[:at].decode(errors="replace")
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    return BadRequest(f"{said}, line {line}, column {column}; correct it", "SQL_SYNTAX")
+
+
+def _syntax(first: str, said: str) -> TwinError:
+    if "depth" in first:
+        return BadRequest("the statement is nested too deep; flatten it", "SQL_TOO_LARGE")
+    return BadRequest(f"{first}{_place(said)}; correct it", "SQL_SYNTAX")
+
+
+def _place(said: str) -> str:
+    """Return where, as DuckDB points at it: LINE 2: ... with a ^ below."""
+    lines = said.splitlines()
+    for above, below in zip(lines, lines[1:], strict=False):
+        if (line := _PLACE.match(above)) and below.strip().startswith("^"):
+            return f", line {line[1]}, near {above[below.index('^') :][:20].split('  ')[0]!r}"
+    return ""
+
+
+def _database(
+    memory: str, tables: Mapping[str, pa.Table] | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Return a locked database in memory; `tables`: what it holds from the start."""
+    database = duckdb.connect(":memory:", config={**_LOCKED, "memory_limit": memory})
+    for name, type_ in _CLOCKS.items():
+        database.execute(f"CREATE MACRO {name}() AS getvariable('{NOW}')::TIMESTAMPTZ::{type_}")
+    for name, table in (tables or {}).items():
+        database.register("given", table)
+        database.execute(f'CREATE TABLE "{name}" AS SELECT * FROM given')
+        database.unregister("given")
+    database.execute("SET GLOBAL TimeZone = 'UTC'; SET lock_configuration = true")
+    return database
+
+
+def _set_clock(cursor: duckdb.DuckDBPyConnection, now_us: int) -> None:
+    moment = datetime.fromtimestamp(now_us // 1_000_000, UTC).replace(
+        microsecond=now_us % 1_000_000
+    )
+    cursor.execute(f"SET VARIABLE {NOW} = TIMESTAMPTZ '{moment.isoformat()}'")
