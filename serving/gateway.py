@@ -10,15 +10,15 @@ import signal
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
-from serving import grpc_server
+from serving import grpc_server, http_events
 from serving.access import Doors
 from serving.gateway_surface import GatewaySurface
 from serving.http_app import create_app
-from serving.http_ports import Answers
+from serving.http_ports import Answers, Predict
 from serving.wire import twin_pb2 as pb
 
 
@@ -37,6 +37,20 @@ def answers(surface: GatewaySurface) -> Answers:
     }
 
 
+def application(
+    surface: GatewaySurface, doors: Doors, folder: Path, predict: Predict | None = None
+) -> FastAPI:
+    """Return the HTTP surface of a gateway: all that its gRPC surface answers."""
+    return create_app(
+        answers(surface),
+        tokens=doors,
+        folder=folder,
+        version=version("supply-twin"),
+        predict=predict,
+        routers=[http_events.router(doors, surface.ingest)],
+    )
+
+
 async def run(
     folder: Path,
     region: str,
@@ -44,20 +58,13 @@ async def run(
     http_port: int,
     clock: Callable[[], int],
     about: Callable[[], pb.StatusReply],
-    predict: Any = None,
+    predict: Predict | None = None,
 ) -> None:
     """Serve one region until told to stop."""
     surface = GatewaySurface(folder, region, clock, about)
     doors = Doors(folder, region)
     server, _ = await grpc_server.start(surface, doors, f"127.0.0.1:{grpc_port}")
-    app = create_app(
-        answers(surface),
-        tokens=doors,
-        folder=folder,
-        version=version("supply-twin"),
-        predict=predict,
-        routers=[],
-    )
+    app = application(surface, doors, folder, predict)
     config = uvicorn.Config(
         app,
         "127.0.0.1",

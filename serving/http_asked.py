@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from twin.compare import time_us
 from twin.errors import BadRequest
-from twin.query import time_us
 
 # Between a gateway and its shards, or of another encoding: no question of a user's.
-INNER = frozenset({"format", "sets", "lines", "RedriveRequest.since"})
+INNER = frozenset({"format", "sets", "distinct", "RedriveRequest.since"})
 ALIAS = {"ReceiptsRequest.ids": "id"}
 TIMES = frozenset({"at", "known_at", "since", "until"})
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -68,7 +68,9 @@ def names(message: type[Message], fixed: Iterable[str] = ()) -> dict[str, Asked]
     of = message.DESCRIPTOR.name
     for field in message.DESCRIPTOR.fields:
         full = f"{of}.{field.name}"
-        if field.name in fixed or field.name in INNER or full in INNER:
+        if field.type == FieldDescriptor.TYPE_BYTES or field.name in INNER or full in INNER:
+            continue
+        if field.name in fixed:
             continue
         name = ALIAS.get(full, field.name)
         nested = field.message_type

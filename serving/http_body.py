@@ -38,17 +38,18 @@ async def read(request: Request, limit: int) -> bytes:
     return bytes(raw)
 
 
-def parse(raw: bytes) -> Any:
-    """Return what JSON says. Raises Malformed, BadRequest."""
-    found = _parse(raw)
+def parse(raw: bytes, *, finite: bool = True) -> Any:
+    """Return what JSON says. Raises Malformed, BadRequest; NOT_FINITE only if `finite`."""
+    found = _parse(raw, finite)
     if _deeper(found, DEEPEST):
         raise BadRequest(f"the body nests deeper than {DEEPEST} levels; flatten it", "TOO_DEEP")
     return found
 
 
-def _parse(raw: bytes) -> Any:
+def _parse(raw: bytes, finite: bool) -> Any:
+    numbers: dict[str, Any] = {"parse_constant": _finite, "parse_float": _float} if finite else {}
     try:
-        return json.loads(raw, object_pairs_hook=_once, parse_constant=_finite, parse_float=_float)
+        return json.loads(raw, object_pairs_hook=_once, **numbers)
     except RecursionError as e:
         raise BadRequest(f"the body nests deeper than {DEEPEST} levels", "TOO_DEEP") from e
     except UnicodeDecodeError as e:

@@ -28,7 +28,7 @@ TIMES = frozenset(
     }
 )
 HELD = ("text", "number", "integer", "time", "flag")  # a value has one of these
-LEFT_OUT = frozenset({"columns", "arrow"})  # bytes are for those who asked for them
+INNER = frozenset({"Columns", "Texts"})  # messages of bytes: between a gateway and its shards
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,6 +50,12 @@ def mode(message: Any) -> str:
     return "degraded" if message.mode == pb.Mode.DEGRADED else "normal"
 
 
+def is_shown(field: FieldDescriptor) -> bool:
+    """Say whether a field is for people: bytes are not."""
+    nested = field.message_type
+    return field.type != FieldDescriptor.TYPE_BYTES and (nested is None or nested.name not in INNER)
+
+
 def is_time(field: FieldDescriptor) -> bool:
     return field.name in TIMES or field.full_name == "supplytwin.v1.Value.time"
 
@@ -69,9 +75,7 @@ def plain(message: Message) -> dict[str, Any]:
     if isinstance(message, pb.Value):
         return value(message)
     return {
-        field.name: _field(message, field)
-        for field in message.DESCRIPTOR.fields
-        if field.name not in LEFT_OUT
+        field.name: _field(message, field) for field in message.DESCRIPTOR.fields if is_shown(field)
     }
 
 

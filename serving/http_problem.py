@@ -56,6 +56,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "EPOCH_STALE": (409, "A newer supervisor has taken over"),
     "MESSAGE_TOO_LARGE": (413, "The message is too large"),
     "DECOMPRESSED_TOO_LARGE": (413, "The message is too large once unpacked"),
+    "MEDIA_TYPE": (415, "The body is of a type that is not read here"),
     "WRONG_REGION": (421, "Another region holds this twin"),
     "NOT_OWNER": (421, "Another shard writes this key"),
     "OVERLOADED": (429, "Too much at once"),

@@ -140,7 +140,7 @@ def components(replies: Iterable[type[Message]]) -> dict[str, Schema]:
         if one.name in found:
             continue
         found[one.name] = _schema(one)
-        for field in one.fields:
+        for field in filter(http_json.is_shown, one.fields):
             inner = _inner(field)
             if inner is not None:
                 waiting.append(inner)
@@ -155,7 +155,7 @@ def _schema(of: Descriptor) -> Schema:
             if f.name != "twin"
         }
     else:
-        told = {f.name: _field(f) for f in of.fields if f.name not in http_json.LEFT_OUT}
+        told = {f.name: _field(f) for f in of.fields if http_json.is_shown(f)}
     optional = set(http_json.HELD) if of is pb.Value.DESCRIPTOR else set()
     return {
         "type": "object",
@@ -207,7 +207,7 @@ def _parameter(name: str, asked: Asked | None, where: str) -> Schema:
 
 
 def _asked(name: str, asked: Asked | None) -> Schema:
-    shape: Schema = {"type": "string", "description": MEANING[name]}
+    shape: Schema = {"type": "string", "description": MEANING.get(name, "")}
     if asked is None or asked.type == "text":
         return shape
     if asked.type in {"texts", "receipts"}:
