@@ -125,9 +125,10 @@ def test_one_twin_of_an_earlier_moment_is_its_row_of_the_whole_snapshot(
                     continue
                 fields = {f.name for f in KINDS[kind].fields if not f.is_as_of}
                 words = {f.name for f in KINDS[kind].fields if f.dtype == "text"}
+                blank = {f.name: f.blank.item() for f in KINDS[kind].fields}
                 held = {
                     name: one.word(value) if name in words else value
                     for name, value in got.cells.items()
-                    if name in fields and value not in (-(2**63), -1) and value == value
+                    if name in fields and value != blank[name] and value == value  # noqa: PLR0124
                 }
                 assert held == {n: v for n, v in twin.items() if n in fields}
