@@ -21,6 +21,7 @@ from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
 from twin.lexicon import Lexicon
 from twin.query import View
 from twin.slots import number_rows, room
+from twin.texts import Texts
 
 Column = NDArray[Any]
 PARTS = ("as_of", "source", "confidence", "offset")
@@ -77,6 +78,13 @@ def stream(
             everywhere = None if is_known.all() else is_known
             columns[name] = _cells(column, everywhere, dtype, view.snapshot.lexicon)
     return _written(columns)
+
+
+def words_of(values: Texts) -> pa.Array:
+    """Return texts as Arrow has them; their bytes are not copied."""
+    offsets = values.offsets.astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values.content)]
+    return pa.Array.from_buffers(pa.string(), values.size, buffers)
 
 
 def _written(columns: Mapping[str, pa.Array | Cells]) -> bytes:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from twin.contracts import DAY_US
 from twin.errors import UnknownField
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
+from twin.spans import Span
 from twin.transition import Snapshot
 
 Column = NDArray[Any]
@@ -70,7 +71,24 @@ class Scope(NamedTuple):
     def column(self, name: str) -> Column:
         """Return one column of the table (size,), read only."""
         table = self.snapshot.tables[self.kind]
-        return table.column(name) if self.only is None else table.take(name, self.only)
+        if self.only is None:
+            return table.column(name)
+        if 2 * self.only.size > table.size:  # most of it: a pass is less than finding each row
+            return table.column(name)[self.only]
+        return table.take(name, self.only)
+
+    def between(self, name: str, span: Span) -> Mask:
+        """Say where one column of the table is in a span (size,), the column not copied."""
+        table = self.snapshot.tables[self.kind]
+        if self.only is None:
+            return table.between(name, *span)
+        column = table.take(name, self.only)
+        found: Mask = (column >= span[0]) & (column <= span[1])
+        return found
+
+    def dtype(self, name: str) -> np.dtype[Any]:
+        """Return what one column of the table holds."""
+        return self.snapshot.tables[self.kind].dtype(name)
 
     def within(self, rows: NDArray[np.int64] | None) -> Scope:
         """Return the same, restricted to some of its rows by their numbers in the table."""

@@ -20,6 +20,7 @@ from twin.geography import box, circle
 from twin.kinds import KINDS, REFERENCES, Dtype
 from twin.merge import TENANT
 from twin.predicates import All, Always, Any_, Known, Predicate, Than, Within, narrowed
+from twin.spans import NONE
 from twin.subqueries import Need
 from twin.terms import (
     BUCKETS,
@@ -56,9 +57,7 @@ class Filter(NamedTuple):
     def mask(self, scope: Scope) -> Mask:
         """Return which rows of a view are its tenant's, and match (size,)."""
         code = scope.snapshot.lexicon.code(scope.tenant)
-        found: Mask = scope.column(TENANT) == code
-        if code < 0:
-            found[:] = False
+        found = scope.between(TENANT, (code, code) if code >= 0 else NONE)
         if self.predicate is None:
             return found
         if self.sets:

@@ -142,6 +142,10 @@ class TableSnapshot(NamedTuple):
         name = self.aliases.get(name, name)
         return self.blocks[self.of[name]].between(name, self.size, least, most)
 
+    def dtype(self, name: str) -> np.dtype[Any]:
+        name = self.aliases.get(name, name)
+        return self.blocks[self.of[name]].arenas[name].dtype
+
     def blank(self, name: str) -> bool:
         """Say whether nothing was ever written into the block of a column."""
         return not self.blocks[self.of[self.aliases.get(name, name)]].pages.any()

@@ -18,6 +18,7 @@ from twin.errors import BadRequest
 from twin.fields import Column, Mask, Scope
 from twin.geography import Box, Circle, circle
 from twin.kinds import ABSENT, Dtype
+from twin.spans import span
 from twin.terms import Name
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -114,21 +115,15 @@ class Than(NamedTuple):
 
     def mask(self, scope: Scope) -> Mask:
         sign, value = self.operator, self.value
-        if isinstance(self.term, Name) and self.term.plain and self._tells(sign, value):
-            column, known = scope.column(self.term.label), None
-        else:
-            column, known = self.term.read(scope)
+        if isinstance(self.term, Name) and self.term.plain and sign != "!=":
+            label = self.term.label
+            return scope.between(label, span(scope.dtype(label), sign, value))
+        column, known = self.term.read(scope)
         if column.dtype.kind == "i" and isinstance(value, float) and np.isfinite(value):
             sign, value = _whole(sign, value)
         found: Mask = np.asarray(OPERATORS[sign](column, value), np.bool_)
-        return found if known is None else found & known
-
-    def _tells(self, sign: str, value: Any) -> bool:
-        """Say whether nothing absent can be what is compared for."""
-        if self.term.sort == Dtype.NUMBER:
-            return sign != "!="
-        least = -1 if self.term.sort in _CODES else ABSENT
-        return sign in {"=", ">", ">="} and value > least
+        found &= known
+        return found
 
 
 def _whole(sign: str, value: float) -> tuple[str, int]:

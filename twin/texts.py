@@ -22,12 +22,12 @@ class Texts(NamedTuple):
     def size(self) -> int:
         return self.offsets.size - 1
 
-    def take(self, at: NDArray[np.int64]) -> Texts:
-        """Return the texts at these positions."""
+    def take(self, at: NDArray[np.int64], skip: int = 0) -> Texts:
+        """Return the texts at these positions, without their first bytes: each has so many."""
         offsets = np.zeros(at.size + 1, np.int64)
-        np.cumsum(self.offsets[at + 1] - self.offsets[at], out=offsets[1:])
+        np.cumsum(self.offsets[at + 1] - self.offsets[at] - skip, out=offsets[1:])
         content = np.empty(offsets[-1], np.uint8)
-        gather_texts(self.offsets, self.content, at, offsets, content)
+        gather_texts(self.offsets, self.content[skip:], at, offsets, content)
         return Texts(offsets, content)
 
     def list(self) -> list[str]:

@@ -15,7 +15,8 @@ from twin.errors import BadRequest
 from twin.fields import Column, Mask, Scope
 from twin.names import compare_names, held_names
 from twin.predicates import FEW, OPERATORS, found_of
-from twin.terms import Term
+from twin.spans import NONE
+from twin.terms import Name, Term
 
 
 class Texts:
@@ -71,8 +72,10 @@ class Same(Texts):
         return super().mask(scope)
 
     def _one(self, scope: Scope, word: str) -> Mask:
-        column, known = self.term.read(scope)
         code = scope.snapshot.lexicon.code(word)
+        if self.yes and isinstance(self.term, Name) and self.term.plain:
+            return scope.between(self.term.label, (code, code) if code >= 0 else NONE)
+        column, known = self.term.read(scope)
         found: Mask = (column == code) & known
         if not self.yes:
             found = (column != code) & known
