@@ -16,7 +16,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from twin.compare import time_us
-from twin.errors import BadRequest
+from twin.errors import BadRequest, Malformed
 
 # Between a gateway and its shards, or of another encoding: no question of a user's.
 INNER = frozenset({"format", "sets", "distinct", "RedriveRequest.since"})
@@ -109,14 +109,21 @@ def message(of: type[Message], known: Mapping[str, Asked], said: Mapping[str, An
             raise _unknown(name, known)
         if value is None:
             continue
-        into = getattr(made, asked.within) if asked.within else made
-        if asked.type == "texts":
-            getattr(into, asked.field.name).extend(_texts(name, value))
-        elif asked.type == "receipts":
-            _receipts(name, value, getattr(into, asked.field.name))
-        else:
-            setattr(into, asked.field.name, _value(name, asked, value))
+        try:
+            _say(made, name, asked, value)
+        except UnicodeEncodeError as e:
+            raise Malformed(f"{name} has half a surrogate pair, which is no Unicode") from e
     return made
+
+
+def _say(made: Message, name: str, asked: Asked, value: Any) -> None:
+    into = getattr(made, asked.within) if asked.within else made
+    if asked.type == "texts":
+        getattr(into, asked.field.name).extend(_texts(name, value))
+    elif asked.type == "receipts":
+        _receipts(name, value, getattr(into, asked.field.name))
+    else:
+        setattr(into, asked.field.name, _value(name, asked, value))
 
 
 def _type(field: FieldDescriptor) -> str:
@@ -158,12 +165,20 @@ def _value(name: str, asked: Asked, value: Any) -> Any:
     if not isinstance(value, str):
         raise BadRequest(f"{name} is a text; send it in quotes")
     if asked.type == "time":
-        return time_us(value) if value else 0
+        return _time(name, value) if value else 0
     if asked.type == "word":
         if value.lower() not in asked.words:
             raise BadRequest(f"{name} is {', '.join(asked.words)}; not {value[:40]!r}")
         return asked.words.index(value.lower())
     return value
+
+
+def _time(name: str, text: str) -> int:
+    try:
+        return time_us(text)
+    except (BadRequest, OverflowError) as e:
+        hint = "write 2013-09-01 or 2013-09-01T12:00:00Z"
+        raise BadRequest(f"{name} is a time, not {text[:40]!r}; {hint}") from e
 
 
 def _number(name: str, asked: Asked, value: Any) -> Any:

@@ -137,6 +137,7 @@ def documented(route: Route) -> dict[str, Any]:
         query=[n for n in asked if n not in in_path] if route.method == "GET" else (),
         body=[n for n in asked if n not in in_path] if route.method == "POST" else (),
         fields=asked,
+        told=route.told,
     )
 
 

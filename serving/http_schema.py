@@ -100,15 +100,19 @@ def operation(
     fields: Mapping[str, Asked] | None = None,
     media: Iterable[str] = ("application/json",),
     schema: Schema | None = None,
+    told: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Return what one address is documented with, as arguments of `add_api_route`.
 
     `reply`: name of the message answered with, or `schema`, in one of `media`. `fields`: what is
-    known of the names in `path`, `query` and `body`; a name that is not there is a text.
+    known of the names in `path`, `query` and `body`; a name that is not there is a text. `told`:
+    names of the request that the answer has as well.
     """
     fields = fields or {}
     body = list(body)
     shown = schema or {"$ref": REFS + reply}
+    if more := {name: _asked(name, fields.get(name)) for name in told}:
+        shown = {"allOf": [shown, {"type": "object", "properties": more}]}
     answers: dict[int | str, dict[str, Any]] = {
         200: {"description": "The answer", "content": {m: {"schema": shown} for m in media}},
         "default": {

@@ -23,6 +23,7 @@ class HttpGateway:
 
     async def _begin(self, region):
         self.surface = GatewaySurface(self.folder, region, clock, pb.StatusReply)
+        self.answers = gateway.answers(self.surface)
         self.app = gateway.application(self.surface, Doors(self.folder, region), self.folder)
 
     def close(self):
