@@ -20,24 +20,23 @@ from numpy.typing import NDArray
 
 from actors.shard import Shard
 from twin.alert_contracts import PENDING, SNOOZED, STANDING
-from twin.alert_events import Scene, crossed, woken
+from twin.alert_events import Action, Scene, acted, crossed, same, woken
 from twin.alerts import ALERT, alert_id, named
-from twin.caught import Caught, Plan, caught_of, plan_of
+from twin.caught import Caught, Plan, caught_of, joined, piece, plan_of, sight
 from twin.columns import Message
-from twin.crossings import SWEPT, Crossing, Crossings, Held, Sight
+from twin.crossings import SWEPT, Crossing, Crossings, Held
 from twin.errors import UnknownKey
 from twin.events import Row, columns_of
 from twin.frames import Frame
 from twin.kinds import ABSENT
 from twin.outcomes import Outcome
-from twin.picked import picked
 from twin.rules import Ready
 from twin.sources import OWN
 from twin.transition import Snapshot, State
 
 log = logging.getLogger(__name__)
 NAME = f"{OWN}watchman"  # the named identity under which it writes
-MOST_CAUGHT = 500_000  # rows that wait to be judged; beyond that they are looked at as they stand
+MOST_CAUGHT = 500_000  # rows that wait to be judged; what comes beyond that is read in the journal
 TOGETHER = 20_000  # rows judged at once
 PIECE = 32_768  # rows that are copied while the writer waits: under a millisecond
 UTTERED = 64  # events journaled at once: what the writer is kept from others stays a few ms
@@ -56,7 +55,7 @@ class Watchman:
         run: Callable[[Callable[[], None]], None],
         clock: Callable[[], int],
     ) -> None:
-        self.overtaken = 0  # commits that were looked at together, as they came too fast
+        self.overtaken = 0  # commits that came too fast to be caught, and were read in the journal
         self.refused = 0  # events that were not taken: a fault of this program
         self.stirred = threading.Event()
         self._shard, self._run, self._clock = shard, run, clock
@@ -64,15 +63,21 @@ class Watchman:
         self._rules: tuple[Ready, ...] = ()
         self._queue: deque[Caught] = deque()
         self._waiting = self._pushed = self._taken = 0
-        self._unseen = False  # something was dropped: all is to be looked at
+        self._missed = -1  # the first offset that was not caught: it is read in the journal
+        self._reading = -1  # ... from where on that is under way
         self._crossings = Crossings(self._recall)
         self._looked: dict[str, int] = {}  # rule -> the clock when it was looked at last
         self._fresh: set[str] = set()  # rules whose every twin is to be looked at
         self._catching_up = False
+        self._whole = False
         self._state = shard.study(lambda state: state)  # read in the writer's thread alone
 
-    def lay(self, rules: Sequence[Ready]) -> None:
-        """Judge by these rules from now on; what was raised by others is cleared."""
+    def lay(self, rules: Sequence[Ready], *, whole: bool = True) -> None:
+        """Judge by these rules from now on; what was raised by others is cleared.
+
+        Unless these are not the `whole` of them, as some could not be read.
+        """
+        self._whole = whole
         mine = tuple(one for one in rules if one.rule.kind in self._shard.rule.kinds)
         before = {one.rule.name: one.rule for one in self._rules}
         self._fresh |= {one.rule.name for one in mine if before.get(one.rule.name) != one.rule}
@@ -88,6 +93,8 @@ class Watchman:
 
         `watch` is in place already: what is committed from now on is caught there.
         """
+        self._reading = since
+        self._crossings = Crossings(self._recall)
         until = self._load()
         self._catching_up = True
         for frame in self._shard.frames(since):
@@ -100,12 +107,12 @@ class Watchman:
             )
             for one in self._shard.study(partial(caught_of, self._plans, frame, outcome)):
                 self._judge(one.kind, [one])
-        self._catching_up = False
+        self._catching_up, self._reading = False, -1
 
     def watch(self, frame: Frame, outcome: NDArray[np.int8]) -> None:
         """Take what a commit changed. In the writer's thread, while the lock is held."""
-        if self._waiting > MOST_CAUGHT:
-            self._unseen = True
+        if self._missed >= 0 or self._waiting > MOST_CAUGHT:
+            self._missed = self._missed if self._missed >= 0 else frame.first
             self.overtaken += 1
             return
         found = caught_of(self._plans, frame, outcome, self._state)
@@ -118,12 +125,9 @@ class Watchman:
 
     def step(self) -> None:
         """Judge what was caught, then what time has changed."""
-        self._drain(self._pushed)
+        self.drain()
         now_us = self._clock()
         self._retire(now_us)
-        if self._unseen:
-            self._unseen = False
-            self._fresh |= {one.rule.name for one in self._rules}
         looked = [one for one in self._rules if self._is_due(one, now_us)]
         for kind in dict.fromkeys(one.rule.kind for one in looked):
             self._sweep(kind, [one for one in looked if one.rule.kind == kind], now_us)
@@ -137,13 +141,15 @@ class Watchman:
     def drain(self) -> None:
         """Judge what was caught so far."""
         self._drain(self._pushed)
+        if (missed := self._missed) >= 0:
+            self.begin(missed)
 
     @property
     def judged(self) -> int:
         """Return an offset before which everything was judged."""
         end = self._shard.next  # before the look: what comes meanwhile lies behind it
-        queue = list(self._queue)
-        return min(queue[0].first, end) if queue else end
+        waits = [one.first for one in list(self._queue)[:1]]
+        return min([end, *waits, *(at for at in (self._missed, self._reading) if at >= 0)])
 
     def _is_due(self, one: Ready, now_us: int) -> bool:
         if one.rule.name in self._fresh:
@@ -167,61 +173,30 @@ class Watchman:
             self._waiting -= size
 
     def _judge(self, kind: str, some: Sequence[Caught]) -> None:
-        plan = next((plan for plan in self._plans if plan.kind == kind), None)
-        if plan is None or any(set(plan.columns) - one.columns.keys() for one in some):
-            return  # caught for other rules: those that are new look at every twin
-        columns = {
-            name: np.concatenate([one.columns[name] for one in some]) for name in plan.columns
-        }
-        rows, offset, seen = (
-            np.concatenate([of(one) for one in some]) for of in (_rows, _offset, _seen)
-        )
-        sight = self._sight(kind, columns, rows, offset, seen, 0)
-        for ready in plan.rules:
-            self._utter(self._crossings.judge(ready, sight))
+        for plan in self._plans:
+            # What was caught for other rules is passed over: those that are new look at all.
+            if plan.kind == kind and (seen := joined(plan, some, self._state)) is not None:
+                for ready in plan.rules:
+                    self._utter(self._crossings.judge(ready, seen))
 
     def _sweep(self, kind: str, rules: Sequence[Ready], now_us: int) -> None:
         """Look at every twin of a kind, some rows at a time, as they stand."""
         names = tuple(dict.fromkeys(name for one in rules for name in one.columns))
-        start, end = 0, 1
-        while start < end:
-            columns, size, judged, pushed = self._shard.lend(
-                partial(self._piece, kind, names, start)
-            )
+        start = 0
+        while start < self._state.kinds[kind].keys.size:
+            look = partial(self._piece, kind, names, start)
+            columns, rows, judged, pushed = self._shard.lend(look)
             self._drain(pushed)  # what was caught before those rows were copied comes first
-            rows = np.arange(start, start + size)
-            start, end = start + PIECE, self._state.kinds[kind].keys.size
-            if not size:
-                continue
-            swept, seen = np.full(size, SWEPT), np.full(size, now_us)
-            sight = self._sight(kind, columns, rows, swept, seen, judged)
+            start += rows.size
+            where = (rows, np.full(rows.size, SWEPT), np.full(rows.size, now_us))
+            seen = sight(kind, self._state, columns, where, judged)
             for ready in rules:
-                self._utter(self._crossings.judge(ready, sight))
+                self._utter(self._crossings.judge(ready, seen))
 
     def _piece(
         self, kind: str, names: tuple[str, ...], start: int, live: Snapshot
-    ) -> tuple[dict[str, Column], int, int, int]:
-        table = live.tables[kind]
-        rows = np.arange(start, min(start + PIECE, table.size))
-        columns = {name: table.take(name, rows) for name in names}
-        return columns, rows.size, live.offset, self._pushed
-
-    def _sight(
-        self,
-        kind: str,
-        columns: dict[str, Column],
-        rows: Column,
-        offset: Column,
-        seen: Column,
-        judged: int,
-    ) -> Sight:
-        held = self._state.kinds[kind]
-        table = picked(columns, rows.size, held.table.aliases)
-        now_us = int(seen[-1])
-        names = held.keys.names().take(rows)
-        snapshot = Snapshot(judged, now_us, {kind: table}, {kind: names}, self._state.lexicon)
-        region = self._shard.rule.region
-        return Sight(snapshot, kind, region, rows, offset, seen, judged, now_us)
+    ) -> tuple[dict[str, Column], Column, int, int]:
+        return (*piece(kind, names, start, PIECE, live), live.offset, self._pushed)
 
     def _utter(self, crossings: Sequence[Crossing]) -> None:
         """Journal what crossed, a few at a time, so that others are let in between."""
@@ -237,6 +212,21 @@ class Watchman:
             if (row := crossed(one, scene)) is not None:
                 said.setdefault(tenant, []).append(row)
         self._offer(said)
+
+    def act(self, tenant: str, alert: str, what: Action, writer: str) -> int:
+        """Journal what a person did to an alert; return the offset. In the writer's thread.
+
+        Raises UnknownKey, or BadRequest ALERT_STATE where its state forbids it.
+        """
+        about = named(alert)
+        scene = self._scene(tenant, about.kind, about.subject, alert)
+        if not scene.alert:
+            raise UnknownKey(f"no alert is called {alert}; look with `twin alerts`")
+        if (before := same(what, scene)) is not None:
+            return before
+        row = acted(alert, what, scene, self._clock())
+        message = Message(columns_of([row]), tenant, writer, own=True)
+        return int(self._shard.offer([message])[0].offset[0])
 
     def _offer(self, said: dict[str, list[Row]]) -> None:
         if not said:
@@ -282,6 +272,8 @@ class Watchman:
 
     def _retire(self, now_us: int) -> None:
         """Clear what was raised by rules that are gone."""
+        if not self._whole:
+            return
         mine = {(one.rule.kind, one.rule.name) for one in self._rules}
         for kind, rule in self._crossings.rules:
             if (kind, rule) not in mine:
@@ -292,6 +284,8 @@ class Watchman:
         standing = (*STANDING, PENDING)
 
         def look(live: Snapshot) -> tuple[int, list[str], list[dict[str, Any]]]:
+            self._queue.clear()  # it is read in the journal instead, up to here
+            self._taken, self._waiting, self._missed = self._pushed, 0, -1
             table, lexicon = live.tables[ALERT], live.lexicon
             codes = [lexicon.code(state) for state in standing]
             rows = np.flatnonzero(np.isin(table.column("state"), [c for c in codes if c >= 0]))
@@ -346,15 +340,3 @@ def _cells(shard: Shard, kind: str, tenant: str, id: str) -> dict[str, Any]:
         return shard.row(kind, tenant, id).cells
     except UnknownKey:
         return {}
-
-
-def _rows(one: Caught) -> Column:
-    return one.rows
-
-
-def _offset(one: Caught) -> Column:
-    return one.offset
-
-
-def _seen(one: Caught) -> Column:
-    return np.full(one.rows.size, one.seen)

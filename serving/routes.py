@@ -14,7 +14,7 @@ from twin.admission import place
 from twin.alerts import ALERT, TYPE, keeper
 from twin.contracts import CONTRACTS
 from twin.errors import RegionAway, Unavailable, UnknownKey
-from twin.kinds import KINDS, SHARD_KINDS
+from twin.kinds import SHARD_KINDS
 from twin.texts import Texts, texts
 
 RETRY_AFTER_S = 0.3  # a takeover with a started spare takes about that long
@@ -151,4 +151,4 @@ class Routes:
 def kind_of(type_: str) -> str:
     """Return the kind of twin an event type is about; shipment if nobody can tell."""
     prefix = type_.partition(".")[0]
-    return KIND_OF_TYPE.get(type_) or (prefix if prefix in KINDS else "shipment")
+    return KIND_OF_TYPE.get(type_) or (prefix if prefix in SHARD_OF else "shipment")

@@ -107,6 +107,27 @@ def acted(id: str, what: Action, scene: Scene, now_us: int) -> Row:
     return [name, f"{OWN}{scene.shard}", type_, 1, id, scene.region, at, facts, {}]
 
 
+def same(what: Action, scene: Scene) -> int | None:
+    """Return the offset of the event by which a person did just that, None if none did last.
+
+    So an action that is sent again, as its answer was lost, is done once.
+    """
+    said = {"acknowledge": ("acknowledgement", {"acknowledged_by": what.by})}
+    said["assign"] = "assignment", {"owner": what.owner}
+    said["comment"] = "comment", {"note": what.note, "noted_by": what.by}
+    said["snooze"] = "snooze", {"snoozed_by": what.by}
+    needs = {"acknowledge": ACKNOWLEDGED, "snooze": SNOOZED}.get(what.action)
+    if what.action not in said or (needs and state_of(scene) != needs):
+        return None
+    group, texts_ = said[what.action]
+    if any(scene.word(int(scene.alert.get(n, -1))) != text for n, text in texts_.items()):
+        return None
+    if what.action == "snooze" and scene.alert.get("snoozed_until") != what.until_us:
+        return None
+    offset = scene.alert.get(f"{group}.offset")
+    return None if offset is None else int(offset)
+
+
 def woken(id: str, scene: Scene, now_us: int) -> Row | None:
     """Return that a snoozed alert waits for a person again; None if it is not snoozed."""
     if state_of(scene) != SNOOZED:

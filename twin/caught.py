@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from twin.columns import Told
 from twin.contracts import CONTRACTS
+from twin.crossings import Sight
 from twin.events import NOTHING
 from twin.frames import Frame
 from twin.kinds import KINDS, Group, Merge
 from twin.outcomes import Outcome
+from twin.picked import picked
 from twin.rules import Ready
 from twin.transition import Snapshot, State
 
@@ -51,6 +53,46 @@ class Plan(NamedTuple):
     columns: tuple[str, ...]
     groups: tuple[Group, ...]  # whose values an event may tell by itself
     rules: tuple[Ready, ...]
+
+
+def sight(
+    kind: str,
+    state: State,
+    columns: dict[str, Column],
+    where: tuple[Column, Column, Column],
+    judged: int,
+) -> Sight:
+    """Return picked rows to be judged. `where`: their rows, offsets, and when each was so."""
+    rows, offset, seen = where
+    held = state.kinds[kind]
+    table = picked(columns, rows.size, held.table.aliases)
+    now_us = int(seen[-1])
+    names = held.keys.names().take(rows)
+    snapshot = Snapshot(judged, now_us, {kind: table}, {kind: names}, state.lexicon)
+    return Sight(snapshot, kind, state.rule.region, rows, offset, seen, judged, now_us)
+
+
+def joined(plan: Plan, some: Sequence[Caught], state: State) -> Sight | None:
+    """Return what was caught of one kind as one sight, in order.
+
+    None if some of it was caught for other rules, so that columns are missing.
+    """
+    if any(set(plan.columns) - one.columns.keys() for one in some):
+        return None
+    columns = {n: np.concatenate([one.columns[n] for one in some]) for n in plan.columns}
+    rows = np.concatenate([one.rows for one in some])
+    offset = np.concatenate([one.offset for one in some])
+    seen = np.concatenate([np.full(one.rows.size, one.seen) for one in some])
+    return sight(plan.kind, state, columns, (rows, offset, seen), 0)
+
+
+def piece(
+    kind: str, names: Sequence[str], start: int, most: int, live: Snapshot
+) -> tuple[dict[str, Column], Column]:
+    """Return copies of some columns of the rows from `start` on, `most` at most; and those rows."""
+    table = live.tables[kind]
+    rows = np.arange(start, min(start + most, table.size))
+    return {name: table.take(name, rows) for name in names}, rows
 
 
 def plan_of(kind: str, rules: Sequence[Ready]) -> Plan:

@@ -1,0 +1,226 @@
+"""Alerts of one shard: the thread that watches it, and what people do to its alerts.
+
+The watch works beside the writer and journals through the writer's own thread; where it has come
+is written down, unsynced, as a hint from where a successor goes on: an older one does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.rehearsal import Rehearsal
+from actors.shard import Shard
+from actors.watchman import Watchman
+from serving import deadline
+from serving.access import Identity
+from serving.cells import point
+from serving.rulebook import Rulebook
+from serving.wire import twin_pb2 as pb
+from twin.alert_events import Action
+from twin.alerts import ALERT
+from twin.errors import (
+    BadRequest,
+    Fatal,
+    Fenced,
+    Overloaded,
+    Retryable,
+    TwinError,
+    Unavailable,
+)
+from twin.kinds import KINDS
+from twin.rules import parse, ready
+
+log = logging.getLogger(__name__)
+LOOK_S = 1.0  # between two looks at what time changes, and at the rules
+SHARE = 0.1  # of a core, at most, for such looks: where they take long they come less often
+END_S = 5.0
+LONGEST = 200  # characters of an alert's id
+
+
+class ShardAlerts:
+    """What a shard answers about its alerts. `read`: does something in a reader's thread."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        io: ThreadPoolExecutor,
+        clock: Callable[[], int],
+        end: Callable[[Fatal], Any],
+    ) -> None:
+        self.watch: Watch | None = None
+        self._shard, self._io, self._clock, self._end = shard, io, clock, end
+        self._rehearsing = asyncio.Lock()  # one at a time: each takes a state's memory
+        self._rehearser = ThreadPoolExecutor(1, thread_name_prefix="rehearsal")
+
+    def begin(self, folder: Path) -> None:
+        """Watch the shard from now on, if it holds alerts."""
+        if ALERT in self._shard.rule.kinds:
+            self.watch = Watch(self._shard, folder, self._io, self._clock, self._end)
+
+    def stop(self) -> None:
+        if self.watch is not None:
+            self.watch.stop()
+
+    async def alerts(self, request: pb.AlertsRequest, who: Identity) -> pb.AlertsReply:
+        raise BadRequest("a shard ranks no alerts; ask a gateway")
+
+    async def act(self, request: pb.ActRequest, who: Identity) -> pb.ActReply:
+        watch = self._watching()
+        work = partial(watch.act, request, who)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._io, work)
+        except Fatal as e:
+            self._end(e)
+            raise
+
+    async def rehearse(self, request: pb.RehearseRequest, who: Identity) -> pb.RehearseReply:
+        rules = [ready(rule) for rule in parse(request.rules, "the rules")]
+        if self._rehearsing.locked():
+            raise Overloaded(f"{self._shard.name} rehearses already; ask again", 2.0)
+        over = threading.Event()
+        one = Rehearsal(self._shard, rules, who.tenant, request.since, request.until)
+        until = deadline.until()
+
+        def goes_on() -> bool:
+            return not over.is_set() and time.monotonic() < until
+
+        async with self._rehearsing:
+            work = partial(one.run, self._clock(), goes_on)
+            try:
+                done = await asyncio.get_running_loop().run_in_executor(self._rehearser, work)
+            finally:
+                over.set()  # also where the caller has gone
+        if not done:
+            raise Unavailable("the call's time was over before the journal's end; allow more", 1.0)
+        self._shard.require_marker()
+        found = [
+            pb.Rehearsal(
+                rule=name,
+                raised=count.raised,
+                cleared=count.cleared,
+                open=len(count.open),
+                examples=count.examples,
+            )
+            for name, count in one.counts.items()
+        ]
+        return pb.RehearseReply(rules=found, events=one.events, now=self._clock())
+
+    def _watching(self) -> Watch:
+        if self.watch is None:
+            raise Unavailable(f"{self._shard.name} does not watch its twins yet; ask again", 0.2)
+        return self.watch
+
+
+class Watch:
+    """Watches a shard from a thread of its own, until it is stopped or fenced."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        folder: Path,
+        io: ThreadPoolExecutor,
+        clock: Callable[[], int],
+        end: Callable[[Fatal], Any],
+    ) -> None:
+        self._shard, self._io, self._end, self._clock = shard, io, end, clock
+        self._rulebook = Rulebook(folder)
+        self._mark = folder / "alerts" / f"{shard.name.replace('/', '-')}.json"
+        self._marked = -1
+        self._stop = threading.Event()
+        self.watchman = Watchman(shard, self._in_writer, clock)
+        book = self._rulebook.book()
+        self.watchman.lay(book.ready, whole=not book.faults)
+        since = self._read_mark()
+        shard.watches = (*shard.watches, self.watchman.watch)
+        self._thread = threading.Thread(
+            target=self._run, args=(since,), name="watchman", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, and wait for what is under way."""
+        self._stop.set()
+        self.watchman.stirred.set()
+        self._thread.join(END_S)
+        self._shard.watches = tuple(w for w in self._shard.watches if w != self.watchman.watch)
+
+    def act(self, request: pb.ActRequest, who: Identity) -> pb.ActReply:
+        """Do what a person asks for. In the writer's thread."""
+        if len(request.alert) > LONGEST:
+            raise BadRequest(f"an alert's id has at most {LONGEST} characters", "BAD_ID")
+        what = Action(request.action, who.name, request.owner, request.until, request.note)
+        offset = self.watchman.act(who.tenant, request.alert, what, who.name)
+        asked = pb.GetRequest(kind=ALERT, id=request.alert)
+        found = point(self._shard, KINDS[ALERT], asked, who.tenant, self._clock)
+        return pb.ActReply(alert=found.twin, receipt=f"{self._shard.name}/{offset}")
+
+    def _run(self, since: int) -> None:
+        begun, following = False, 0.0
+        while not self._stop.is_set():
+            try:
+                if not begun:
+                    self.watchman.begin(since)
+                    begun = True
+                self.watchman.stirred.clear()  # before the look: what comes meanwhile stirs again
+                self.watchman.drain()
+                if (start := time.monotonic()) >= following:
+                    self._look()
+                    following = start + max(LOOK_S, (time.monotonic() - start) / SHARE)
+            except Fenced:
+                log.info("%s: replaced; its successor watches", self._shard.name)
+                return
+            except Fatal as e:
+                self._end(e)
+                return
+            except Exception as e:  # a thread's boundary: logged, and tried again
+                level = logging.INFO if isinstance(e, Retryable) else logging.CRITICAL
+                log.log(level, "%s: alerts wait", self._shard.name, exc_info=True)
+                begun, since = False, self.watchman.judged  # what was not journaled is not known
+                self._stop.wait(0.2)
+                continue
+            self.watchman.stirred.wait(max(0.0, following - time.monotonic()))
+
+    def _look(self) -> None:
+        if self._rulebook.changed():
+            book = self._rulebook.book()
+            self.watchman.lay(book.ready, whole=not book.faults)
+        self.watchman.step()
+        judged = self.watchman.judged
+        if judged != self._marked:
+            self._write_mark(judged)
+
+    def _in_writer(self, work: Callable[[], None]) -> None:
+        try:
+            self._io.submit(work).result()
+        except RuntimeError as e:
+            if isinstance(e, TwinError):
+                raise
+            raise Unavailable("the writer has ended", 0.1) from e  # it is being stopped
+
+    def _read_mark(self) -> int:
+        """Return from which offset on it is to be judged what the last writer may not have."""
+        try:
+            mark = msgspec.json.decode(self._mark.read_bytes(), type=dict[str, int])
+            return min(max(0, mark["judged"]), self._shard.next)
+        except (OSError, msgspec.DecodeError, msgspec.ValidationError, KeyError):
+            return self._shard.next  # nobody watched before: what is past raises nothing
+
+    def _write_mark(self, judged: int) -> None:
+        try:
+            self._mark.parent.mkdir(exist_ok=True)
+            draft = self._mark.with_suffix(".draft")
+            draft.write_bytes(msgspec.json.encode({"judged": judged}))
+            draft.replace(self._mark)
+            self._marked = judged
+        except OSError as e:  # a full disk: a successor goes back further
+            log.info("%s: how far it judged is not written down: %s", self._shard.name, e)
