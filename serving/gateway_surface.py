@@ -7,21 +7,26 @@ shard does not answer, the answer says which one is missing and that the mode is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from serving import faults, measures, quarantine
+from serving import faults, quarantine
 from serving.access import Identity
-from serving.find import LIMIT, MOST
+from serving.alerts_gateway import GatewayAlerts
+from serving.find import LIMIT
 from serving.forward import Forward
 from serving.pipeline import pipelined
+from serving.questions import Questions
+from serving.relations import resolve
 from serving.routes import HOLDERS
+from serving.sets import sealed
 from serving.shards import Shards
 from serving.splitting import Splitter
+from serving.sql_forward import GatewayTables
 from serving.wire import twin_pb2 as pb
 from twin.errors import (
     AmbiguousKey,
@@ -30,7 +35,7 @@ from twin.errors import (
     Unavailable,
     UnknownKey,
 )
-from twin.kinds import KINDS, Dtype, Milestone
+from twin.kinds import KINDS
 from twin.texts import texts
 
 WINDOW = 64  # batches of one stream under way at once
@@ -51,6 +56,9 @@ class GatewaySurface:
         self._about = about
         self._shards = Shards(folder)
         self._routes = self._shards.routes
+        self.alerts = GatewayAlerts(self._shards, clock, self.search, self.get)
+        self._questions = Questions(self._shards, folder / "key", clock)
+        self.tables = GatewayTables(folder, region, self._shards)
 
     async def ingest(
         self, requests: AsyncIterator[pb.IngestRequest], who: Identity
@@ -96,40 +104,11 @@ class GatewaySurface:
 
     async def search(self, request: pb.SearchRequest, who: Identity) -> pb.SearchReply:
         request.kind = self._kind(request.kind)
-        request.limit = min(request.limit or LIMIT, MOST)
-        reply = await self._gather("Search", request, request.kind, request.region, who)
-        if request.order:
-            twins = _in_order(reply.twins, request.kind, request.order)
-            del reply.twins[:]
-            reply.twins.extend(twins)
-        del reply.twins[request.limit :]
-        if request.format == pb.MESSAGES:  # of columns, each shard's part is in order
-            reply.shown = len(reply.twins)
-        return reply
+        return await self._questions.search(request, who)
 
     async def aggregate(self, request: pb.AggregateRequest, who: Identity) -> pb.AggregateReply:
         request.kind = self._kind(request.kind)
-        if not request.measures:
-            request.measures.append("count")
-        asked = pb.AggregateRequest()
-        asked.CopyFrom(request)
-        asked.order = ""
-        del asked.measures[:]
-        asked.measures.extend(measures.parts(request.measures))
-        routes = self._shards.known(request.kind, request.region)
-        answers, missing = await self._shards.all(routes, "Aggregate", asked, who)
-        groups = measures.merge(request, [answer.groups for answer in answers])
-        limit = request.limit or LIMIT
-        oldest = min((a.oldest_as_of for a in answers if a.oldest_as_of), default=0)
-        return pb.AggregateReply(
-            groups=groups[:limit],
-            shown=min(limit, len(groups)),
-            total=len(groups),
-            mode=pb.DEGRADED if missing else pb.NORMAL,
-            now=self._clock(),
-            oldest_as_of=oldest,
-            missing=missing,
-        )
+        return await self._questions.aggregate(request, who)
 
     async def receipts(self, request: pb.ReceiptsRequest, who: Identity) -> pb.ReceiptsReply:
         if request.offset:
@@ -202,6 +181,8 @@ class GatewaySurface:
         self, request: pb.ColumnsRequest, who: Identity
     ) -> AsyncIterator[pb.ColumnsReply]:
         request.kind = self._kind(request.kind)
+        _, sets = await resolve(self._shards, request.kind, request.where, who, request.when)
+        sealed(sets, request)
         for route in self._shards.known(request.kind, request.region):
             stub = self._shards.stub(route)
             try:
@@ -213,6 +194,7 @@ class GatewaySurface:
                 raise faults.from_grpc(e) from e
 
     async def close(self) -> None:
+        await self.tables.close()
         await self._shards.close()
 
     async def _gather(
@@ -237,23 +219,3 @@ class GatewaySurface:
         if name not in KINDS:
             raise BadRequest(f"no kind is called {name}; there are {', '.join(KINDS)}")
         return name
-
-
-def _in_order(twins: Iterable[pb.TwinState], kind: str, order: str) -> list[pb.TwinState]:
-    """Return twins of all shards in one order, as each shard orders its own: absent ones last."""
-    name = order.removeprefix("-")
-    known: list[pb.TwinState] = []
-    absent: list[pb.TwinState] = []
-    for twin in twins:
-        (known if name in {"id", "region"} or name in twin.values else absent).append(twin)
-    field = KINDS[kind].field(name)
-    milestone = field is not None and field[1].dtype is Dtype.MILESTONE
-
-    def rank(twin: pb.TwinState) -> Any:
-        if name in {"id", "region"}:
-            return getattr(twin, name)
-        value = twin.values[name]
-        found = getattr(value, value.WhichOneof("value"))
-        return Milestone[found] if milestone else found
-
-    return [*sorted(known, key=rank, reverse=order.startswith("-")), *absent]

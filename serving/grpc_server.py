@@ -35,6 +35,23 @@ OPTIONS = (
 )
 
 
+class Alarms(Protocol):
+    """What a shard or a gateway answers about alerts."""
+
+    async def alerts(self, request: pb.AlertsRequest, who: Identity) -> pb.AlertsReply: ...
+    async def act(self, request: pb.ActRequest, who: Identity) -> pb.ActReply: ...
+    async def rehearse(self, request: pb.RehearseRequest, who: Identity) -> pb.RehearseReply: ...
+
+
+class TablesPort(Protocol):
+    """What answers in tables."""
+
+    def events(
+        self, request: pb.EventsRequest, who: Identity
+    ) -> AsyncIterator[pb.ColumnsReply]: ...
+    def sql(self, request: pb.SqlRequest, who: Identity) -> AsyncIterator[pb.SqlReply]: ...
+
+
 class Surface(Protocol):
     """What a shard or a gateway answers. Each method may raise any TwinError."""
 
@@ -53,9 +70,13 @@ class Surface(Protocol):
     async def locate(self, request: pb.LocateRequest, who: Identity) -> pb.LocateReply: ...
     async def routes(self, request: pb.RoutesRequest, who: Identity) -> pb.RoutesReply: ...
     async def status(self, request: pb.StatusRequest, who: Identity) -> pb.StatusReply: ...
+    @property
+    def alerts(self) -> Alarms: ...
     def columns(
         self, request: pb.ColumnsRequest, who: Identity
     ) -> AsyncIterator[pb.ColumnsReply]: ...
+    @property
+    def tables(self) -> TablesPort: ...
 
 
 class TwinServicer(rpc.TwinServicer):
@@ -70,7 +91,7 @@ class TwinServicer(rpc.TwinServicer):
             async for reply in self._surface.ingest(requests, who):
                 yield reply
         except Exception as e:  # noqa: BLE001 - the process boundary: logged, answered
-            await _abort(context, e)
+            await abort(context, e)
 
     async def Columns(self, request: Any, context: Any) -> AsyncIterator[pb.ColumnsReply]:
         try:
@@ -78,7 +99,15 @@ class TwinServicer(rpc.TwinServicer):
             async for reply in self._surface.columns(request, who):
                 yield reply
         except Exception as e:  # noqa: BLE001 - the process boundary: logged, answered
-            await _abort(context, e)
+            await abort(context, e)
+
+    async def Events(self, request: Any, context: Any) -> AsyncIterator[pb.ColumnsReply]:
+        async for reply in streamed(self._surface.tables.events, request, context, self._verifier):
+            yield reply
+
+    async def Sql(self, request: Any, context: Any) -> AsyncIterator[pb.SqlReply]:
+        async for reply in streamed(self._surface.tables.sql, request, context, self._verifier):
+            yield reply
 
     async def Get(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.get, request, context)
@@ -107,6 +136,15 @@ class TwinServicer(rpc.TwinServicer):
     async def Routes(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.routes, request, context)
 
+    async def Alerts(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.alerts.alerts, request, context)
+
+    async def Act(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.alerts.act, request, context, "write")
+
+    async def Rehearse(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.alerts.rehearse, request, context)
+
     async def Status(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.status, request, context)
 
@@ -118,25 +156,52 @@ class TwinServicer(rpc.TwinServicer):
         scope: str = "read",
     ) -> Any:
         try:
-            if request.ByteSize() > REQUEST_BYTES:
-                raise TooLarge(f"a request has at most {REQUEST_BYTES} bytes; ask for less")
+            require_small(request)
             deadline.begin(context.time_remaining())
             reply = await method(request, self._who(context, scope))
         except Exception as e:
-            await _abort(context, e)
+            await abort(context, e)
             raise
         if getattr(reply, "mode", pb.NORMAL) != pb.NORMAL:  # a tenth of a point read's time
             context.set_trailing_metadata((("twin-mode", "degraded"),))
         return reply
 
     def _who(self, context: Any, scope: str) -> Identity:
-        bearer = ""
-        for name, value in context.invocation_metadata():
-            if name == "authorization":
-                bearer = str(value)
-        who = self._verifier.verify(bearer.removeprefix("Bearer ").strip())
-        who.require(scope)
-        return who
+        return bearer(context, self._verifier, scope)
+
+
+def bearer(context: Any, verifier: Verifier, scope: str) -> Identity:
+    """Return who calls. Raises Denied."""
+    said = ""
+    for name, value in context.invocation_metadata():
+        if name == "authorization":
+            said = str(value)
+    who = verifier.verify(said.removeprefix("Bearer ").strip())
+    who.require(scope)
+    return who
+
+
+async def streamed(
+    method: Callable[[Any, Identity], AsyncIterator[Any]],
+    request: Any,
+    context: Any,
+    verifier: Verifier,
+) -> AsyncIterator[Any]:
+    """Yield what a reader is answered, one message after the other."""
+    try:
+        who = bearer(context, verifier, "read")
+        require_small(request)
+        deadline.begin(context.time_remaining())
+        async for reply in method(request, who):
+            yield reply
+    except Exception as e:  # noqa: BLE001 - the process boundary: logged, answered
+        await abort(context, e)
+
+
+def require_small(request: Any) -> None:
+    """Raise TooLarge for a request of more bytes than a question needs."""
+    if request.ByteSize() > REQUEST_BYTES:
+        raise TooLarge(f"a request has at most {REQUEST_BYTES} bytes; ask for less")
 
 
 async def start(surface: Surface, verifier: Verifier, address: str) -> tuple[Any, int]:
@@ -157,7 +222,8 @@ async def start(surface: Surface, verifier: Verifier, address: str) -> tuple[Any
     return server, port
 
 
-async def _abort(context: Any, e: Exception) -> None:
+async def abort(context: Any, e: Exception) -> None:
+    """End a call with the status that tells of `e`; what nobody expected is logged, not told."""
     if isinstance(e, grpc.aio.AbortError):
         raise e
     if isinstance(e, TwinError):

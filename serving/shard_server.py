@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, NoReturn
 from actors.shard import Shard
 from serving import batch, encode, find, grpc_server, history, measures, quarantine, shard_status
 from serving.access import Identity, Verifier
+from serving.alerts import ShardAlerts
 from serving.arrow import encode as arrow_stream
 from serving.cells import point
 from serving.commits import commit, waiting_of
@@ -76,6 +77,7 @@ class ShardSurface:
         self.delivery: Delivery | None = None
         self._quarantine = Quarantine(shard)
         self.then = Then(shard, clock)
+        self.alerts = ShardAlerts(shard, self._io, clock, self._end)
         self.tables = Tables(shard, clock, self.then.state)
 
     async def write(self) -> None:
@@ -305,6 +307,7 @@ def serve(
         writer = asyncio.ensure_future(surface.write())
         if "shipment" in shard.rule.kinds:  # what other twins' facts are derived from
             surface.delivery = Delivery(shard, key.parent)
+        surface.alerts.begin(key.parent)
         held["stopping"] = stopping = asyncio.Event()
         started.set()
         await stopping.wait()
@@ -326,6 +329,7 @@ def serve(
     def stop() -> None:
         if surface.delivery is not None:
             surface.delivery.stop()
+        surface.alerts.stop()
         loop.call_soon_threadsafe(held["stopping"].set)
         thread.join(5)
 
