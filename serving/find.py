@@ -48,16 +48,18 @@ def find(shard: Shard, view: View, request: pb.SearchRequest) -> pb.SearchReply:
     by = parse_order(view.kind, request.order)
     limit = min(request.limit or LIMIT, MOST)
     rows = view.rows(request.where)
-    total, places = rows.size, []
+    total = rows.size
     if by:
-        rows, places = ordered(view, rows, by, limit, request.place)
+        rows, places, follow = ordered(view, rows, by, limit, request.place)
     else:
-        rows = _following(shard, view, rows, request.place)[:limit]
+        rows = _following(shard, view, rows, request.place)
+        rows, places, follow = rows[:limit], [], rows.size
     fields = list(dict.fromkeys(request.fields))
     first = {"id": pa.array(view.ids(rows), pa.string())}
     demand = fresh.demand(request)
     reply = batch.answer(shard, view, rows, fields, request.format, first, demand)
-    reply.total, reply.offsets[shard.name] = total, view.snapshot.offset
+    reply.total, reply.left = total, follow - rows.size
+    reply.offsets[shard.name] = view.snapshot.offset
     reply.places.extend(places)
     return reply
 

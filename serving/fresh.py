@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Stale
-from twin.fields import VIRTUAL, Mask, group_of
+from twin.fields import VIRTUAL, Mask, group_of, reads
 from twin.kinds import ABSENT, KINDS, Group
 from twin.query import View
 
@@ -69,6 +69,14 @@ def groups_of(kind: str, fields: Sequence[str]) -> dict[str, tuple[Group, list[s
             continue
         found.setdefault(group.name, (group, []))[1].append(name)
     return found
+
+
+def behind(kind: str, names: Sequence[str]) -> list[Group]:
+    """Return the groups that fields, or functions of groups, have their values from."""
+    found = [group for group, _ in groups_of(kind, names or ("id",)).values()]
+    for name in names:
+        found += [group_of(kind, read) for read in reads(kind, name)[1] if name != "now()"]
+    return list(dict.fromkeys(found))
 
 
 def judged(

@@ -200,7 +200,8 @@ async def streamed(
 
 def require_small(request: Any) -> None:
     """Raise TooLarge for a request of more bytes than a question needs."""
-    if request.ByteSize() > REQUEST_BYTES:
+    most = INGEST_BYTES if getattr(request, "sets", None) else REQUEST_BYTES  # a gateway's sets
+    if request.ByteSize() > most:
         raise TooLarge(f"a request has at most {REQUEST_BYTES} bytes; ask for less")
 
 

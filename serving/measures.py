@@ -1,140 +1,288 @@
-"""Measures: counts, sums and their like over groups, in parts that can be merged over shards."""
+"""Measures: counts, sums and their like over groups, in parts that can be merged over shards.
+
+A shard answers with every group that it has, never with its first few: what is among the first of
+all is known only when all are added up. Too many groups are refused, not cut.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.shard import Shard
-from serving.find import require_after
+from serving import fresh
+from serving.find import LIMIT, MOST, require_after
+from serving.sets import lines, words
 from serving.wire import twin_pb2 as pb
-from twin.errors import BadRequest
-from twin.fields import check_field
-from twin.grouping import groups
-from twin.kinds import ABSENT, Dtype
+from twin.errors import BadRequest, TooMany
+from twin.filters import compile_term
+from twin.grouping import distinct_words, groups, labelled, numbered
+from twin.kinds import ABSENT, Dtype, Milestone
 from twin.query import View
+from twin.terms import DURATION, ID, NUMBERS, Term
 
 Column = NDArray[Any]
-_MEASURE = re.compile(r"(?P<how>sum|avg|min|max|known)\((?P<field>[A-Za-z_][A-Za-z0-9_]*)\)")
-MOST_GROUPS = 10_000
+_MEASURE = re.compile(r"(?P<how>count|sum|avg|min|max|known|distinct)\((?P<of>.+)\)", re.DOTALL)
+_DISTINCT = re.compile(r"distinct\s+(?P<of>.+)", re.DOTALL | re.IGNORECASE)
+MOST_GROUPS = 50_000
+MOST_VALUES = 100_000  # that are told apart, of all groups of a shard
+MOST_MEASURES = 64
 NONE = float("nan")
+_SUMMED = frozenset((*NUMBERS, Dtype.FLAG, Dtype.TIME, DURATION))
 
 
-def parse(measure: str) -> tuple[str, str]:
-    """Return (how, field); ("count", "") for count. Raises BadRequest."""
-    if measure == "count":
-        return "count", ""
-    match = _MEASURE.fullmatch(measure)
+class Measure(NamedTuple):
+    """`how` over the known values of `of`: a field, or what is computed of some."""
+
+    how: str  # count, sum, avg, min, max, known, distinct
+    of: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.how}({self.of})" if self.of else self.how
+
+
+@lru_cache(1024)
+def parse(measure: str) -> Measure:
+    """Return what a measure says. Raises BadRequest."""
+    match = _MEASURE.fullmatch(measure.strip())
+    if measure.strip() in {"count", "count(*)"}:
+        return Measure("count")
     if match is None:
         raise BadRequest(
-            f"{measure!r} is no measure; use count, sum(F), avg(F), min(F), max(F) or known(F)"
+            f"{measure!r} is no measure; use count, sum(F), avg(F), min(F), max(F), known(F) or "
+            "count(distinct F)"
         )
-    return match["how"], match["field"]
+    how, of = match["how"], match["of"].strip()
+    if how != "count":
+        return Measure(how, of)
+    distinct = _DISTINCT.fullmatch(of)
+    return Measure("distinct", distinct["of"].strip()) if distinct else Measure("known", of)
 
 
 def parts(measures: Iterable[str]) -> list[str]:
     """Return the measures that shards compute, from which all of `measures` can be merged."""
     wanted: dict[str, None] = {}
-    for measure in measures:
-        how, field = parse(measure)
-        if how in {"avg", "sum", "min", "max"}:
-            wanted[f"known({field})"] = None
-        wanted[f"sum({field})" if how == "avg" else measure] = None
+    for how, of in map(parse, measures):
+        if how in {"avg", "sum"}:
+            wanted[f"known({of})"] = None
+        wanted[Measure("sum" if how == "avg" else how, of).text] = None
     return list(wanted)
 
 
-def answer(shard: Shard, view: View, request: pb.AggregateRequest) -> pb.AggregateReply:
-    """Return the groups of one shard, or the distinct values of one field."""
-    require_after(shard.name, view.snapshot, request.after)
-    groups = merge(request, [compute(view, request)])
-    shard.require_marker()
-    return pb.AggregateReply(groups=groups, now=view.now_us, oldest_as_of=oldest(view, request))
-
-
-def compute(view: View, request: pb.AggregateRequest) -> list[pb.Group]:
-    """Return the groups of one shard with the measures of `parts(request.measures)`."""
+def check(kind: str, request: pb.AggregateRequest) -> None:
+    """Raise UnknownField or BadRequest unless this can be asked of `kind`."""
+    if max(len(request.by), len(request.measures)) > MOST_MEASURES:
+        raise BadRequest(f"at most {MOST_MEASURES} fields and measures; ask for less", "TOO_LARGE")
     for name in request.by:
-        check_field(view.kind, name)
-    rows = view.rows(request.where)
-    names, which = groups(view, rows, request.by)
-    if len(names) > MOST_GROUPS:
-        raise BadRequest(f"more than {MOST_GROUPS} groups; filter, or group by less")
-    columns = [_column(view, rows, which, len(names), m) for m in parts(request.measures)]
-    return [
-        pb.Group(by=name, measures=[column[i] for column in columns])
-        for i, name in enumerate(names)
-        if rows.size or not request.by
+        if name != "region":
+            compile_term(kind, name)
+    for measure in request.measures:
+        _term(kind, parse(measure))
+    _order(request)
+    if request.limit < 0:
+        raise BadRequest("limit is 1 or more; leave it out for the usual number")
+
+
+def asked(request: pb.AggregateRequest) -> pb.AggregateRequest:
+    """Return what every shard is asked for: all groups, and what can be merged."""
+    asked = pb.AggregateRequest()
+    asked.CopyFrom(request)
+    asked.order, asked.limit, asked.distinct = "", 0, ""
+    asked.measures[:] = parts(request.measures)
+    return asked
+
+
+def answer(shard: Shard, view: View, request: pb.AggregateRequest) -> pb.AggregateReply:
+    """Return the groups of one shard; or, where it is asked so, the distinct values of a field."""
+    require_after(shard.name, view.snapshot, request.after)
+    reply = pb.AggregateReply(now=view.now_us)
+    reply.offsets[shard.name] = view.snapshot.offset
+    if request.distinct:
+        reply.values.lines = lines(distinct_words(view, request.distinct, request.where))
+    else:
+        if not request.measures:
+            request.measures.append("count")
+        check(view.kind, request)
+        rows = view.rows(request.where)
+        found, reply.total = merge(request, [compute(view, rows, request)], MOST_GROUPS)
+        reply.groups.extend(found)
+        reply.shown = len(found)
+        reply.oldest_as_of = oldest(view, rows, request)
+    shard.require_marker()
+    return reply
+
+
+def compute(view: View, rows: Column, request: pb.AggregateRequest) -> list[pb.Group]:
+    """Return the groups of some rows with the measures of `parts(request.measures)`.
+
+    Raises TooMany for more groups, or distinct values, than an answer may have.
+    """
+    names, which = groups(view, rows, request.by, MOST_GROUPS)
+    if not rows.size and request.by:
+        return []
+    wanted = [parse(measure) for measure in parts(request.measures)]
+    columns = [
+        _column(view, rows, which, len(names), measure)
+        for measure in wanted
+        if measure.how != "distinct"
     ]
-
-
-def merge(request: pb.AggregateRequest, answers: Iterable[Sequence[pb.Group]]) -> list[pb.Group]:
-    """Return the groups of all shards, measures as asked, in the order asked."""
-    wanted = parts(request.measures)
-    totals: dict[tuple[str, ...], list[float]] = {}
-    for answer in answers:
-        for group in answer:
-            held = totals.get(key := tuple(group.by))
-            new = list(group.measures)
-            totals[key] = new if held is None else _add(wanted, held, new)
-    merged = [
-        pb.Group(by=by, measures=[_finish(m, wanted, held) for m in request.measures])
-        for by, held in sorted(totals.items())
+    found = [
+        pb.Group(by=name, measures=values)
+        for name, values in zip(names, _across(columns, len(names)), strict=True)
     ]
-    return _sort(request, merged)
+    for measure in wanted:
+        if measure.how == "distinct":
+            told = _told(view, rows, which, measure, len(names))
+            for group, values in zip(found, told, strict=True):
+                group.distinct.add(lines=lines(values))
+    return found
 
 
-def _column(view: View, rows: Column, which: Column, n: int, measure: str) -> list[float]:
-    how, field = parse(measure)
-    if how == "count":
+def _across(columns: Sequence[Sequence[float]], count: int) -> Iterable[Sequence[float]]:
+    return zip(*columns, strict=True) if columns else [()] * count
+
+
+def _term(kind: str, measure: Measure) -> Term | None:
+    """Return what a measure is of. Raises UnknownField, BadRequest."""
+    if not measure.of:
+        return None
+    term = compile_term(kind, measure.of)
+    if measure.how not in {"known", "distinct"} and term.sort not in _SUMMED:
+        raise BadRequest(
+            f"{measure.of} is a {'text' if term.sort == ID else term.sort}; "
+            f"only known({measure.of}) and count(distinct {measure.of}) can be counted"
+        )
+    return term
+
+
+def _column(view: View, rows: Column, which: Column, n: int, measure: Measure) -> list[float]:
+    term = _term(view.kind, measure)
+    if term is None or (measure.how == "known" and term.sort == ID):
         return np.bincount(which, minlength=n).astype(float).tolist()
-    values = view.values(field)
-    if values.dtype in {Dtype.TEXT, Dtype.MILESTONE} and how != "known":
-        raise BadRequest(f"{field} is a {values.dtype.value}; only known({field}) can be counted")
-    is_known = values.known[rows]
-    at = which[is_known]
-    if how == "known":
+    column, known = term.read(view.within(rows))
+    at = which
+    if not known.all():
+        at, column = which[known], column[known]
+    if measure.how == "known":
         return np.bincount(at, minlength=n).astype(float).tolist()
-    column = values.column[rows][is_known].astype(np.float64)
-    if how == "sum":
+    if term.sort == DURATION:
+        column = column / 1e6
+    if measure.how == "sum":
         return np.bincount(at, column, minlength=n).tolist()
-    out = np.full(n, np.inf if how == "min" else -np.inf)
-    (np.minimum if how == "min" else np.maximum).at(out, at, column)
+    out = np.full(n, np.inf if measure.how == "min" else -np.inf)
+    (np.minimum if measure.how == "min" else np.maximum).at(out, at, column.astype(np.float64))
     return np.where(np.isinf(out), NONE, out).tolist()
 
 
-def _add(wanted: Sequence[str], held: Sequence[float], new: Sequence[float]) -> list[float]:
+def _told(view: View, rows: Column, which: Column, measure: Measure, n: int) -> list[list[str]]:
+    """Return the distinct known values of each group, as texts."""
+    spelt, code = labelled(view, measure.of, rows, MOST_VALUES)
+    distinct, _ = numbered(which * len(spelt) + code, n * max(1, len(spelt)))
+    if distinct.size > MOST_VALUES:
+        raise TooMany(f"{measure.text} tells {MOST_VALUES} values apart at most; filter more")
+    found: list[list[str]] = [[] for _ in range(n)]
+    for pair in distinct.tolist():
+        group, at = divmod(pair, len(spelt))
+        if spelt[at]:
+            found[group].append(spelt[at])
+    return found
+
+
+class _Held(NamedTuple):
+    """What was added up of a group."""
+
+    numbers: list[float]
+    distinct: list[set[str]]
+
+
+def merge(
+    request: pb.AggregateRequest, answers: Iterable[Iterable[pb.Group]], usual: int = LIMIT
+) -> tuple[list[pb.Group], int]:
+    """Return the first groups of all shards in the order asked, and how many there are."""
+    wanted = [parse(measure) for measure in parts(request.measures)]
+    plain = [measure for measure in wanted if measure.how != "distinct"]
+    totals: dict[tuple[str, ...], _Held] = {}
+    for answer in answers:
+        for group in answer:
+            key, new = tuple(group.by), list(group.measures)
+            told = [set(words(texts.lines)) for texts in group.distinct]
+            if (held := totals.get(key)) is None:
+                totals[key] = _Held(new, told)
+                continue
+            held.numbers[:] = _added(plain, held.numbers, new)
+            for mine, other in zip(held.distinct, told, strict=True):
+                mine |= other
+    if len(totals) > MOST_GROUPS:
+        raise TooMany(f"more than {MOST_GROUPS} groups; filter, or group by less")
+    asked = [parse(measure) for measure in request.measures]
+    merged = [
+        pb.Group(
+            by=by,
+            measures=_finished(asked, wanted, held),
+            distinct=_kept(request.measures, wanted, held),
+        )
+        for by, held in sorted(totals.items())
+    ]
+    limit = min(request.limit or usual, max(usual, MOST))
+    return _sorted(request, merged)[:limit], len(merged)
+
+
+def _added(plain: Sequence[Measure], held: Sequence[float], new: Sequence[float]) -> list[float]:
     out = []
-    for measure, a, b in zip(wanted, held, new, strict=True):
-        how = parse(measure)[0]
-        if how in {"min", "max"}:
+    for measure, a, b in zip(plain, held, new, strict=True):
+        if measure.how in {"min", "max"}:
             both = [x for x in (a, b) if x == x]  # noqa: PLR0124 - NaN differs from itself
-            out.append((min if how == "min" else max)(both, default=NONE))
+            out.append((min if measure.how == "min" else max)(both, default=NONE))
         else:
             out.append(a + b)
     return out
 
 
-def _finish(measure: str, wanted: Sequence[str], held: Sequence[float]) -> float:
-    how, field = parse(measure)
-    value = dict(zip(wanted, held, strict=True))
-    if how == "avg":
-        known = value[f"known({field})"]
-        return value[f"sum({field})"] / known if known else NONE
-    if how == "sum" and not value[f"known({field})"]:
-        return NONE
-    return value[measure]
+def _finished(asked: Sequence[Measure], wanted: Sequence[Measure], held: _Held) -> list[float]:
+    numbers, told = iter(held.numbers), iter(held.distinct)
+    value = {m: float(len(next(told))) if m.how == "distinct" else next(numbers) for m in wanted}
+    finished = []
+    for measure in asked:
+        count = value.get(Measure("known", measure.of), 0.0)
+        if measure.how == "avg":
+            total = value[Measure("sum", measure.of)]
+            finished.append(total / count if count else NONE)
+        elif measure.how == "sum" and not count:
+            finished.append(NONE)
+        else:
+            finished.append(value[measure])
+    return finished
 
 
-def _sort(request: pb.AggregateRequest, merged: list[pb.Group]) -> list[pb.Group]:
-    order = request.order
-    if not order:
+def _kept(asked: Sequence[str], wanted: Sequence[Measure], held: _Held) -> list[pb.Texts]:
+    """Return the values behind each distinct(F): a gateway adds them up."""
+    distinct = [measure for measure in wanted if measure.how == "distinct"]
+    return [
+        pb.Texts(lines=lines(sorted(told)))
+        for measure, told in zip(distinct, held.distinct, strict=True)
+        if measure.text in asked
+    ]
+
+
+def _order(request: pb.AggregateRequest) -> tuple[str, bool]:
+    """Return what groups are put in order by, and whether it falls. Raises BadRequest."""
+    name = request.order.removeprefix("-").strip()
+    if name and name not in {*request.measures, *request.by}:
+        among = ", ".join([*request.measures, *request.by])
+        raise BadRequest(f"order by one of {among}, not {name}")
+    return name, request.order.startswith("-")
+
+
+def _sorted(request: pb.AggregateRequest, merged: list[pb.Group]) -> list[pb.Group]:
+    name, down = _order(request)
+    if not name:
         return merged
-    name = order.removeprefix("-")
-    down = order.startswith("-")
     if name in request.measures:
         at = list(request.measures).index(name)
 
@@ -143,23 +291,30 @@ def _sort(request: pb.AggregateRequest, merged: list[pb.Group]) -> list[pb.Group
             return value != value, -value if down else value  # noqa: PLR0124 - NaN
 
         return sorted(merged, key=rank)
-    if name in request.by:
-        at = list(request.by).index(name)
-        return sorted(merged, key=lambda group: group.by[at], reverse=down)
-    raise BadRequest(f"order by one of {', '.join([*request.measures, *request.by])}, not {name}")
+    at = list(request.by).index(name)
+    known = [group for group in merged if group.by[at]]
+    spell = _spelling(request.kind, name)
+    known.sort(key=lambda group: spell(group.by[at]), reverse=down)
+    return [*known, *(group for group in merged if not group.by[at])]
 
 
-def oldest(view: View, request: pb.AggregateRequest) -> int:
+def _spelling(kind: str, name: str) -> Any:
+    """Return what makes a label something to sort by."""
+    sort = Dtype.TEXT if name == "region" else compile_term(kind or "shipment", name).sort
+    if sort == Dtype.MILESTONE:
+        return Milestone.__getitem__
+    return float if sort in {*NUMBERS, DURATION} else str
+
+
+def oldest(view: View, rows: Column, request: pb.AggregateRequest) -> int:
     """Return the least as_of of the values that were counted, or 0 if there are none."""
-    rows = view.rows(request.where)
-    names = [parse(m)[1] for m in request.measures] + list(request.by)
-    table = view.snapshot.tables[view.kind]
+    terms = [compile_term(view.kind, name) for name in request.by if name != "region"]
+    terms += [term for m in request.measures if (term := _term(view.kind, parse(m))) is not None]
     least = []
-    for name in filter(None, names):
-        group = view.values(name).group
-        if group is not None:
-            as_of = table.take(f"{group.name}.as_of", rows)
-            as_of = as_of[as_of != ABSENT]
-            if as_of.size:
-                least.append(int(as_of.min()))
+    part = view.within(rows)
+    for group in fresh.behind(view.kind, [name for term in terms for name in term.names]):
+        as_of = part.column(f"{group.name}.as_of")
+        as_of = as_of[as_of != ABSENT]
+        if as_of.size:
+            least.append(int(as_of.min()))
     return min(least, default=0)

@@ -20,9 +20,11 @@ from serving.wire import twin_pb2_grpc as rpc
 from twin.errors import (
     AsOfTooEarly,
     BadRequest,
+    Behind,
     Compacted,
     Fatal,
     Retryable,
+    Stale,
     TwinError,
     Unavailable,
 )
@@ -84,6 +86,8 @@ class Shards:
         missing: list[str] = []
         early: list[AsOfTooEarly] = []
         for route, answer in zip(routes, answers, strict=True):
+            if isinstance(answer, Stale | Behind):  # it answers, but not as it was asked to
+                raise answer
             if isinstance(answer, Retryable | Fatal):  # it moves, or is quarantined
                 missing.append(route.name)
             elif isinstance(answer, AsOfTooEarly):  # it has nothing to say of a time before it

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from twin.errors import BadRequest
+from twin.errors import BadRequest, TooMany
 from twin.fields import Column
 from twin.filters import compile_term
 from twin.kinds import Dtype, Milestone
@@ -20,22 +20,28 @@ from twin.slots import number_rows, room
 from twin.terms import DURATION, ID, Constant
 from twin.transition import Snapshot
 
+MOST = 100_000  # distinct values, or groups
 DENSE = 1 << 22  # numbers up to here are counted in an array, others looked up in a table
 
 
-def groups(view: View, rows: Column, by: Sequence[str]) -> tuple[list[tuple[str, ...]], Column]:
-    """Return the distinct values of `by` among `rows` as texts, and which one each row has."""
+def groups(
+    view: View, rows: Column, by: Sequence[str], most: int = MOST
+) -> tuple[list[tuple[str, ...]], Column]:
+    """Return the distinct values of `by` among `rows` as texts, and which one each row has.
+
+    Raises TooMany for more than `most` of them.
+    """
     if not by:
         return [()], np.zeros(rows.size, np.int64)
     if not rows.size:
         return [], np.zeros(0, np.int64)
-    labels = [labelled(view, name, rows) for name in by]
+    labels = [labelled(view, name, rows, most) for name in by]
     which, size = labels[0][1], len(labels[0][0])
     parts = [np.arange(size)]  # of each group: its label of every field
     for words, code in labels[1:]:
         distinct, which = numbered(which * len(words) + code, size * len(words))
         parts = [*(part[distinct // len(words)] for part in parts), distinct % len(words)]
-        size = distinct.size
+        size = _few(distinct.size, most)
     names = [
         [words[at] for at in part.tolist()] for (words, _), part in zip(labels, parts, strict=True)
     ]
@@ -63,15 +69,16 @@ def hashed(values: Column) -> tuple[Column, Column]:
     return distinct, which.astype(np.int64)
 
 
-def labelled(view: View, name: str, rows: Column) -> tuple[list[str], Column]:
+def labelled(view: View, name: str, rows: Column, most: int = MOST) -> tuple[list[str], Column]:
     """Return a column of some rows as texts: the distinct ones, and which one each row has.
 
-    What is absent is "". Raises UnknownField, BadRequest.
+    What is absent is "". Raises UnknownField, BadRequest; TooMany for more than `most` of them.
     """
     if name == "region":
         return [view.region], np.zeros(rows.size, np.int64)
     term = compile_term(view.kind, name)
     if term.sort == ID:
+        _few(rows.size, most)
         return view.ids(rows), np.arange(rows.size)
     if isinstance(term, Constant):
         raise BadRequest(f"{name} is no field to group by; name one")
@@ -79,10 +86,12 @@ def labelled(view: View, name: str, rows: Column) -> tuple[list[str], Column]:
     if column.dtype.kind == "i" and term.sort in {Dtype.TEXT, Dtype.FLAG, Dtype.MILESTONE}:
         distinct, which = numbered(np.where(known, column, -1) + 1, _bound(view, term.sort))
         values = distinct - 1
+        _few(values.size, most)
         words = [text(view.snapshot, v, term.sort) if v >= 0 else "" for v in values.tolist()]
         return words, which
     bits = column if column.dtype.kind == "i" else (column + 0.0).view(np.int64)  # no -0.0
     at, number = hashed(bits[known])
+    _few(at.size, most)
     values = at if column.dtype.kind == "i" else at.view(np.float64)
     words = [text(view.snapshot, value, term.sort) for value in values.tolist()]
     if known.all():
@@ -90,6 +99,26 @@ def labelled(view: View, name: str, rows: Column) -> tuple[list[str], Column]:
     labels = np.zeros(rows.size, np.int64)
     labels[known] = number + 1
     return ["", *words], labels
+
+
+def distinct_words(view: View, name: str, where: str, most: int = MOST) -> list[str]:
+    """Return the distinct values of an id or a text among the rows that match; "" if absent.
+
+    Raises TooMany for more than `most` of them, BadRequest for any other field.
+    """
+    term = compile_term(view.kind, name)
+    if term.sort not in {ID, Dtype.TEXT}:
+        raise BadRequest(f"a sub-query selects ids or texts, and {name} is none")
+    rows = view.rows(where)
+    words, which = labelled(view, name, rows, most)
+    return [words[at] for at in numbered(which, max(1, len(words)))[0].tolist()]
+
+
+def _few(count: int, most: int) -> int:
+    """Return a count. Raises TooMany if it is over `most`."""
+    if count > most:
+        raise TooMany(f"more than {most} distinct values; filter, or group by less")
+    return count
 
 
 def _bound(view: View, sort: str) -> int:

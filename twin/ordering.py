@@ -85,8 +85,10 @@ def _key(kind: str, part: str) -> By:
 
 def ordered(
     view: View, rows: Column, by: Sequence[By], limit: int, place: bytes = b""
-) -> tuple[NDArray[np.int64], list[bytes]]:
-    """Return the first `limit` of `rows` in order, and their places; with `place` what follows it.
+) -> tuple[NDArray[np.int64], list[bytes], int]:
+    """Return the first `limit` of `rows` in order, their places, and how many `rows` there are.
+
+    With a `place`: of those that follow it.
 
     Raises BadRequest CURSOR_INVALID for a place of another order.
     """
@@ -96,6 +98,7 @@ def ordered(
         rows = rows[held]
         ranked = [_Ranked(key.rank[held], key.words) for key in ranked]
     columns = [key.rank for key in ranked]
+    count = rows.size
     least = _least(view, rows, columns, limit, _id_down(by))
     rows, columns = rows[least], [column[least] for column in columns]
     ids = view.ids(rows)
@@ -108,7 +111,7 @@ def ordered(
         order = np.lexsort((rank, *reversed(columns)))
     at = order[:limit]
     kept = [_Ranked(key.rank[least], key.words) for key in ranked]
-    return rows[at], _places(view, kept, by, at, ids)
+    return rows[at], _places(view, kept, by, at, ids), count
 
 
 def _id_down(by: Sequence[By]) -> bool:

@@ -262,7 +262,7 @@ class SearchRequest(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., order: _Optional[str] = ..., limit: _Optional[int] = ..., region: _Optional[str] = ..., format: _Optional[_Union[Format, str]] = ..., cursor: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., max_age_s: _Optional[float] = ..., min_confidence: _Optional[float] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., after: _Optional[_Mapping[str, int]] = ..., sets: _Optional[_Mapping[str, Texts]] = ..., place: _Optional[bytes] = ...) -> None: ...
 
 class SearchReply(_message.Message):
-    __slots__ = ("twins", "shown", "total", "mode", "now", "missing", "columns", "cursor", "withheld", "offsets", "places")
+    __slots__ = ("twins", "shown", "total", "mode", "now", "missing", "columns", "cursor", "withheld", "offsets", "places", "left")
     class OffsetsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -281,6 +281,7 @@ class SearchReply(_message.Message):
     WITHHELD_FIELD_NUMBER: _ClassVar[int]
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
     PLACES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
     twins: _containers.RepeatedCompositeFieldContainer[TwinState]
     shown: int
     total: int
@@ -292,7 +293,8 @@ class SearchReply(_message.Message):
     withheld: _containers.RepeatedScalarFieldContainer[str]
     offsets: _containers.ScalarMap[str, int]
     places: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., cursor: _Optional[str] = ..., withheld: _Optional[_Iterable[str]] = ..., offsets: _Optional[_Mapping[str, int]] = ..., places: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    left: int
+    def __init__(self, twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Columns, _Mapping]]] = ..., cursor: _Optional[str] = ..., withheld: _Optional[_Iterable[str]] = ..., offsets: _Optional[_Mapping[str, int]] = ..., places: _Optional[_Iterable[bytes]] = ..., left: _Optional[int] = ...) -> None: ...
 
 class Columns(_message.Message):
     __slots__ = ("shard", "region", "offset", "epoch", "now", "arrow")

@@ -173,7 +173,7 @@ def test_an_order_puts_what_is_absent_last(view_and_twins, field, falling, limit
     if field == "id":
         return
     by = parse_order("shipment", f"-{field}" if falling else field)
-    rows, _ = ordered(view, view.rows(), by, limit)
+    rows, _, _ = ordered(view, view.rows(), by, limit)
     got = [twins[name].get(field) for name in view.ids(rows)]
     values = sorted((t[field] for t in twins.values() if field in t), reverse=falling)
 
