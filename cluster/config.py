@@ -58,7 +58,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set, with its default."""
 
     folder: str = ".twin"  # the data directory; deleting it is a full reset
-    base_port: Port = 7400  # region i has base+20*i: +0 HTTP, +1 gRPC; Serve has base+100 and on
+    base_port: Port = 7400  # region i has base+20*i: +0 HTTP, +1 gRPC, +2 SQL; Serve: +100
     regions: tuple[str, ...] = ("east", "west")
     shards: Shards = msgspec.field(default_factory=Shards)
     tenant: str = "demo"
@@ -74,6 +74,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def grpc_port(self, region: str) -> int:
         return self.http_port(region) + 1
 
+    def sql_port(self, region: str) -> int:
+        return self.http_port(region) + 2
+
     @property
     def serve_port(self) -> int:
         return self.base_port + SERVE_OFFSET
@@ -85,6 +88,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for region in self.regions:
             taken[self.http_port(region)] = f"HTTP and dashboard of {region}"
             taken[self.grpc_port(region)] = f"gRPC of {region}"
+            taken[self.sql_port(region)] = f"Arrow Flight SQL of {region}"
         if self.serve:
             taken[self.serve_port] = "predictions (Ray Serve)"
             taken[self.serve_port + 1] = "HAProxy statistics"

@@ -5,16 +5,8 @@ A code that a user can meet is in this table; a test holds it against the words 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Text(NamedTuple):
-    """`again`: whether sending the same request again can help."""
-
-    cause: str
-    remedy: str
-    again: bool = False
-
+from cluster.errors_entry import Text
+from cluster.errors_sql import SQL_TEXTS
 
 TEXTS: dict[str, Text] = {
     # requests
@@ -371,4 +363,4 @@ TEXTS: dict[str, Text] = {
     "SCENARIO_INVALID": Text(
         "The scenario names something unknown or impossible.", "Correct what the message names."
     ),
-}
+} | SQL_TEXTS

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from cluster import clock, environment, process
+from cluster import clock, environment, process, queries
 from cluster.child import Child, tail
 from cluster.config import FILE as CONFIG_FILE
 from cluster.config import Config, load
@@ -31,6 +31,7 @@ from cluster.lock import Lock
 from cluster.progress import ANSWERING, FAILED, READY, Progress, root_cause
 from serving.access import ensure_key
 from serving.client import connect
+from serving.sql_forward import ADDRESSES
 from twin.errors import BadRequest, EpochStale, Retryable, TwinError, Unavailable
 
 PIDS, GATEWAYS, NOTES, CONFIG = "pids.json", "gateways.json", "notes.json", "config.json"
@@ -65,6 +66,7 @@ class Host:
         self._progress: Progress | None = None
         self._deployment: Deployment | None = None
         self._gateways: list[Child] = []
+        self._queries: list[Child] = []
         self._world: Child | None = None
         self._serve: threading.Thread | None = None
         self._notes: dict[str, str] = {}
@@ -115,6 +117,7 @@ class Host:
         log = self._folder / "logs" / "host.log"
         progress(f"data dir {self._folder} ({state})   host pid {os.getpid()}, log {log}")
         self._start_gateways()
+        self._queries = queries.start(self._config, self._folder)
         self._deploy(progress)
         self._await_serving()
         if self._ended.is_set():
@@ -254,7 +257,7 @@ class Host:
             now_s = time.monotonic()
             if self._deployment is not None and self._deployment.replaced:
                 raise EpochStale("a newer host serves this data directory; this one ends")
-            for child in [*self._gateways, *([self._world] if self._world else [])]:
+            for child in self._children():
                 if happened := child.look(now_s):
                     self._log.warning(happened, output=tail(child.log))
                     self._note({child.name: happened})
@@ -277,7 +280,7 @@ class Host:
             steps.append(("shards", self._deployment.stop))
         if "ray" in sys.modules:
             steps.append(("ray", sys.modules["ray"].shutdown))
-        steps += [(g.name, partial(g.stop, GRACE_S)) for g in self._gateways]
+        steps += [(c.name, partial(c.stop, GRACE_S)) for c in (*self._queries, *self._gateways)]
         for name, step in steps:
             began = time.monotonic()
             try:
@@ -289,10 +292,13 @@ class Host:
         if left:
             self._log.error("still running", processes=left)
             return
-        for name in (PIDS, GATEWAYS, NOTES):
+        for name in (PIDS, GATEWAYS, ADDRESSES, NOTES):
             (self._folder / name).unlink(missing_ok=True)
         environment.clear(self._folder)
         self._log.info("ended")
+
+    def _children(self) -> list[Child]:
+        return [*self._gateways, *self._queries, *([self._world] if self._world else [])]
 
     def _stop_serve(self) -> None:
         from cluster import serve  # noqa: PLC0415 - loaded already
@@ -309,8 +315,7 @@ class Host:
             found = [*process.descendants(os.getpid()), *process.marked(mark)]
             held = [p for p in self._known.values() if process.alive(p)]
             self._known = {p.pid: p for p in (*held, *found)}
-            children = [*self._gateways, *([self._world] if self._world else [])]
-            roles = {child.pid: child.name for child in children}
+            roles = {child.pid: child.name for child in self._children()}
             rows = [p._replace(role=roles.get(p.pid, p.role)) for p in self._known.values()]
             with suppress(FileNotFoundError):  # somebody deleted the folder of a running twin
                 process.record(self._folder / PIDS, [*([own] if own else []), *rows])

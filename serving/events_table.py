@@ -78,7 +78,12 @@ def pieces(shard: Shard, request: pb.EventsRequest, tenant: str, now_us: int) ->
     schema = pa.schema({name: columns[name] for name in request.fields or columns})
     before = min(request.before or shard.next, shard.next)
     lexicon, names = shard.lend(lambda live: (live.lexicon, live.names))  # which only ever grow
-    told = {"shard": shard.name, "offset": before, "epoch": shard.epoch, "now": now_us}
+    told: dict[str, Any] = {
+        "shard": shard.name,
+        "offset": before,
+        "epoch": shard.epoch,
+        "now": now_us,
+    }
     found, sink = 0, io.BytesIO()
     with pa.ipc.new_stream(sink, schema) as writer:
         for run in _runs(_parts(shard, request, lexicon.code(tenant), before)):

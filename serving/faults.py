@@ -48,6 +48,7 @@ _RETRYABLE = {
         errors.Behind,
         errors.DiskFull,
         errors.RegionAway,
+        errors.SqlAway,
         errors.StorageAway,
         errors.Compacted,
     )
@@ -58,6 +59,9 @@ _STATUS = {
     "ENTITY_AMBIGUOUS": grpc.StatusCode.FAILED_PRECONDITION,
     "SCOPE_MISSING": grpc.StatusCode.PERMISSION_DENIED,
     "TENANT_MISMATCH": grpc.StatusCode.PERMISSION_DENIED,
+    "SQL_FORBIDDEN": grpc.StatusCode.PERMISSION_DENIED,
+    "SQL_TIMEOUT": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "SQL_TOO_LARGE": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "OVERLOADED": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "SOURCE_LIMIT": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "AS_OF_FUTURE": grpc.StatusCode.OUT_OF_RANGE,

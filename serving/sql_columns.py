@@ -7,7 +7,7 @@ not sent again, and then no snapshot is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +55,12 @@ def pieces(shard: Shard, request: pb.ColumnsRequest, asked: Asked) -> Iterator[p
         snapshot = asked.snapshot(request.when)
         offset = snapshot.offset
     same = _same(shard, request, offset)
-    told = {"shard": shard.name, "offset": offset, "epoch": shard.epoch, "now": asked.now_us}
+    told: dict[str, Any] = {
+        "shard": shard.name,
+        "offset": offset,
+        "epoch": shard.epoch,
+        "now": asked.now_us,
+    }
     for table in request.tables:
         wanted = [name for name in table.columns if not same or name not in table.have]
         raw = b""
@@ -66,7 +71,9 @@ def pieces(shard: Shard, request: pb.ColumnsRequest, asked: Asked) -> Iterator[p
         shard.require_marker()  # after computing, before answering
         for at in range(0, max(1, len(raw)), PIECE):
             piece, last = raw[at : at + PIECE], at + PIECE >= len(raw)
-            yield pb.ColumnsReply(kind=table.kind, arrow=piece, last=last, unchanged=same, **told)
+            yield pb.ColumnsReply(
+                kind=table.kind, arrow=piece, last=last, unchanged=same, now=asked.now_us, **told
+            )
 
 
 def _same(shard: Shard, request: pb.ColumnsRequest, offset: int) -> bool:
@@ -168,9 +175,7 @@ def _array(view: View, rows: Rows, name: str) -> pa.Array:
     return pa.array(wide, mask=as_of == ABSENT)
 
 
-def _typed(
-    view: View, column: NDArray[np.generic], there: NDArray[np.bool_], dtype: Dtype
-) -> pa.Array:
+def _typed(view: View, column: NDArray[Any], there: NDArray[np.bool_], dtype: Dtype) -> pa.Array:
     if dtype is Dtype.TEXT:
         return coded(np.where(there, column, -1).astype(np.int32), view.snapshot.lexicon)
     if dtype is Dtype.TIME:

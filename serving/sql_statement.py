@@ -58,6 +58,7 @@ class Statement(NamedTuple):
     reads: dict[str, frozenset[str]]
     bounds: Mapping[str, Bounds]
     needs_rows: bool  # or else the catalogue answers it: DESCRIBE, SHOW TABLES, EXPLAIN
+    parameters: int  # how many values it takes for its ?
 
 
 def forbidden(what: str) -> TwinError:
@@ -94,7 +95,8 @@ def read(text: str, tree: Node, *, explained: bool = False) -> Statement:
         for name in walk.tables
     }
     bounds = {name: one for name, one in walk.bounds.items() if walk.tables[name] == 1}
-    return Statement(text, reads, bounds, walk.needs_rows and not explained)
+    count = len(found[0]["named_param_map"])
+    return Statement(text, reads, bounds, walk.needs_rows and not explained, count)
 
 
 class _Walk:
@@ -249,6 +251,7 @@ def _bounds(where: Node | None) -> Bounds:
 
 
 def _bounded(bounds: Bounds, word: str, column: Node, constant: Node) -> Bounds:
+    """Return bounds with what `column word constant` adds to them."""
     if column["type"] != "COLUMN_REF":
         return bounds
     name, text = column["column_names"][-1].lower(), _literal(constant)
@@ -261,12 +264,12 @@ def _bounded(bounds: Bounds, word: str, column: Node, constant: Node) -> Bounds:
     low, high = ("since", "until") if name == "ingest_time" else ("event_since", "event_until")
     least = us + (word == "COMPARE_GREATERTHAN")
     beyond = us + (word != "COMPARE_LESSTHAN")
+    held = bounds._asdict()
     if "GREATER" in word or word == "COMPARE_EQUAL":
-        bounds = bounds._replace(**{low: max(getattr(bounds, low), least)})
+        held[low] = max(held[low], least)
     if "LESS" in word or word == "COMPARE_EQUAL":
-        now = getattr(bounds, high)
-        bounds = bounds._replace(**{high: min(now, beyond) if now else beyond})
-    return bounds
+        held[high] = min(held[high] or beyond, beyond)
+    return Bounds(**held)
 
 
 def _literal(node: Node) -> str | None:

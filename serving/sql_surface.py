@@ -82,10 +82,13 @@ class SqlSurface:
         with pa.ipc.new_stream(sink, result.schema) as writer:
             for batch in result.batches:
                 writer.write_batch(batch)
-                if sink.tell() >= PIECE:
-                    yield pb.SqlReply(arrow=sink.getvalue())
-                    sink.seek(0)
-                    sink.truncate()
+                raw = sink.getvalue()
+                whole = len(raw) - len(raw) % PIECE
+                for at in range(0, whole, PIECE):
+                    yield pb.SqlReply(arrow=raw[at : at + PIECE])
+                sink.seek(0)
+                sink.truncate()
+                sink.write(raw[whole:])
         yield pb.SqlReply(
             arrow=sink.getvalue(),
             last=True,
@@ -104,6 +107,10 @@ class SqlSurface:
             return (await self._told(statement, 1)).schema
         bind = partial(self._catalogue.bind, statement, self._clock(), values)
         return await asyncio.get_running_loop().run_in_executor(self._readers, bind)
+
+    async def parameters(self, text: str) -> int:
+        """Return how many values a statement takes for its ?. Raises as `sql` does."""
+        return (await self._read(text)).parameters
 
     async def answer(
         self, request: pb.SqlRequest, who: Identity, values: Sequence[Any] = ()

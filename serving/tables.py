@@ -11,6 +11,7 @@ from actors.shard import Shard
 from serving import events_table, sql_columns
 from serving.access import Identity
 from serving.wire import twin_pb2 as pb
+from twin.errors import BadRequest
 from twin.transition import Snapshot
 
 READERS = 2  # threads: a scan of a long journal leaves one for columns
@@ -43,6 +44,10 @@ class Tables:
         found = events_table.pieces(self._shard, request, who.tenant, self._clock())
         async for piece in self._each(found):
             yield piece
+
+    async def sql(self, request: pb.SqlRequest, who: Identity) -> AsyncIterator[pb.SqlReply]:
+        raise BadRequest("a shard answers no SQL; ask a gateway")
+        yield pb.SqlReply()
 
     async def _each(self, found: Iterator[Any]) -> AsyncIterator[Any]:
         """Yield what a slow iterator gives, one at a time: who reads slowly holds nothing else."""

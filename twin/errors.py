@@ -24,6 +24,7 @@ TwinError
 │   ├── Stale               TOO_OLD: no value is as fresh as the request demands
 │   ├── Behind              BEHIND: not yet what the asker wrote, or read, before
 │   ├── DiskFull            DISK_FULL: the journal cannot grow; reads go on
+│   ├── SqlAway             SQL_UNAVAILABLE: the region's query process does not answer
 │   ├── StorageAway         STORAGE_UNAVAILABLE: the archive does not answer
 │   └── Compacted           COMPACTED: the disk no longer holds this offset, nor the archive
 └── Fatal                 stop this process; a supervisor or a human decides
@@ -148,6 +149,10 @@ class DiskFull(Retryable):
 
 class RegionAway(Unavailable):
     code = "REGION_UNAVAILABLE"
+
+
+class SqlAway(Retryable):
+    code = "SQL_UNAVAILABLE"
 
 
 class StorageAway(Retryable):

@@ -116,6 +116,8 @@ def _links(config: Config, home: Path) -> None:
     addresses = "   ".join(f"{r} 127.0.0.1:{config.grpc_port(r)}" for r in config.regions)
     click.echo(f"  dashboard  http://127.0.0.1:{http}/?code={issue_code(home)}   (one use)")
     click.echo(f"  gRPC       {addresses}   (reflection on)")
+    sql = "   ".join(f"{r} grpc://127.0.0.1:{config.sql_port(r)}" for r in config.regions)
+    click.echo(f"  SQL        twin sql{here} 'show tables'   or Arrow Flight SQL: {sql}")
     click.echo(f"  token      TOK=$(twin token{here} --scope read)")
     bearer = '-H "authorization: Bearer $TOK"'
     click.echo(f"  curl       curl -s {bearer} http://127.0.0.1:{http}/v1/status")

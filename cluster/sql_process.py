@@ -1,0 +1,47 @@
+"""A query process: `python -m cluster.sql_process --folder F --region R --port P`.
+
+It holds no state and speaks to shards as a gateway does; whoever started it ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from cluster.clock import Clock
+from serving import sql_server
+from serving.access import Verifier
+from serving.sql_surface import SqlSurface
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="cluster.sql_process", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--port", type=int, required=True)
+    given = parser.parse_args(argv)
+    asyncio.run(run(given.folder.resolve(), given.region, given.port))
+    return 0
+
+
+async def run(folder: Path, region: str, port: int) -> None:
+    """Answer SQL until told to stop."""
+    surface = SqlSurface(folder, Clock(folder).now_us)
+    verifier = Verifier(folder / "key", region)
+    server, _ = await sql_server.start(
+        surface, verifier, f"127.0.0.1:{port}", version("supply-twin")
+    )
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await stopping.wait()
+    await server.stop(1.0)
+    await surface.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
