@@ -127,11 +127,7 @@ def compute(view: View, rows: Column, request: pb.AggregateRequest) -> list[pb.G
     if not rows.size and request.by:
         return []
     wanted = [parse(measure) for measure in parts(request.measures)]
-    columns = [
-        _column(view, rows, which, len(names), measure)
-        for measure in wanted
-        if measure.how != "distinct"
-    ]
+    columns = [_column(view, rows, which, len(names), measure) for measure in wanted]
     found = [
         pb.Group(by=name, measures=values)
         for name, values in zip(names, _across(columns, len(names)), strict=True)
@@ -163,7 +159,7 @@ def _term(kind: str, measure: Measure) -> Term | None:
 
 def _column(view: View, rows: Column, which: Column, n: int, measure: Measure) -> list[float]:
     term = _term(view.kind, measure)
-    if term is None or (measure.how == "known" and term.sort == ID):
+    if term is None or term.sort == ID or measure.how == "distinct":  # told one by one
         return np.bincount(which, minlength=n).astype(float).tolist()
     column, known = term.read(view.within(rows))
     at = which
@@ -206,7 +202,6 @@ def merge(
 ) -> tuple[list[pb.Group], int]:
     """Return the first groups of all shards in the order asked, and how many there are."""
     wanted = [parse(measure) for measure in parts(request.measures)]
-    plain = [measure for measure in wanted if measure.how != "distinct"]
     totals: dict[tuple[str, ...], _Held] = {}
     for answer in answers:
         for group in answer:
@@ -215,7 +210,7 @@ def merge(
             if (held := totals.get(key)) is None:
                 totals[key] = _Held(new, told)
                 continue
-            held.numbers[:] = _added(plain, held.numbers, new)
+            held.numbers[:] = _added(wanted, held.numbers, new)
             for mine, other in zip(held.distinct, told, strict=True):
                 mine |= other
     if len(totals) > MOST_GROUPS:
@@ -233,9 +228,9 @@ def merge(
     return _sorted(request, merged)[:limit], len(merged)
 
 
-def _added(plain: Sequence[Measure], held: Sequence[float], new: Sequence[float]) -> list[float]:
+def _added(wanted: Sequence[Measure], held: Sequence[float], new: Sequence[float]) -> list[float]:
     out = []
-    for measure, a, b in zip(plain, held, new, strict=True):
+    for measure, a, b in zip(wanted, held, new, strict=True):
         if measure.how in {"min", "max"}:
             both = [x for x in (a, b) if x == x]  # noqa: PLR0124 - NaN differs from itself
             out.append((min if measure.how == "min" else max)(both, default=NONE))
@@ -245,8 +240,9 @@ def _added(plain: Sequence[Measure], held: Sequence[float], new: Sequence[float]
 
 
 def _finished(asked: Sequence[Measure], wanted: Sequence[Measure], held: _Held) -> list[float]:
-    numbers, told = iter(held.numbers), iter(held.distinct)
-    value = {m: float(len(next(told))) if m.how == "distinct" else next(numbers) for m in wanted}
+    value = dict(zip(wanted, held.numbers, strict=True))
+    distinct = [measure for measure in wanted if measure.how == "distinct"]
+    value |= {m: float(len(told)) for m, told in zip(distinct, held.distinct, strict=True)}
     finished = []
     for measure in asked:
         count = value.get(Measure("known", measure.of), 0.0)
