@@ -32,6 +32,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 FEW = 8  # narrowing to rows pays where so many times fewer are left
+FEWER = 100  # and where a column is judged in its place
 _CODES = frozenset((Dtype.TEXT, Dtype.FLAG, Dtype.MILESTONE))
 _WHOLE = frozenset((Dtype.INTEGER, Dtype.TIME))
 
@@ -93,7 +94,8 @@ def narrowed(found: Mask, part: Predicate, scope: Scope) -> Mask:
     count = int(np.count_nonzero(found))
     if not count:
         return found
-    if count * FEW > found.size:
+    few = FEWER if getattr(part, "in_place", False) and scope.only is None else FEW
+    if count * few > found.size:
         found &= part.mask(scope)
         return found
     at = np.flatnonzero(found)
@@ -113,9 +115,14 @@ class Than(NamedTuple):
     def cost(self) -> int:
         return 1 if self.term.sort in _CODES else 2
 
+    @property
+    def in_place(self) -> bool:
+        """Say whether the column is judged where it lies."""
+        return isinstance(self.term, Name) and self.term.plain and self.operator != "!="
+
     def mask(self, scope: Scope) -> Mask:
         sign, value = self.operator, self.value
-        if isinstance(self.term, Name) and self.term.plain and sign != "!=":
+        if self.in_place:
             label = self.term.label
             return scope.between(label, span(scope.dtype(label), sign, value))
         column, known = self.term.read(scope)

@@ -60,6 +60,12 @@ class Same(Texts):
         super().__init__(term, yes)
         self._words, self.key = words, key
 
+    @property
+    def in_place(self) -> bool:
+        """Say whether the column is judged where it lies."""
+        plain = isinstance(self.term, Name) and self.term.plain
+        return self.yes and not self.key and len(self._words) == 1 and plain
+
     def words(self, scope: Scope) -> Sequence[str | None]:
         return found_of(scope, self.key) if self.key else self._words
 
@@ -73,7 +79,7 @@ class Same(Texts):
 
     def _one(self, scope: Scope, word: str) -> Mask:
         code = scope.snapshot.lexicon.code(word)
-        if self.yes and isinstance(self.term, Name) and self.term.plain:
+        if self.in_place:
             return scope.between(self.term.label, (code, code) if code >= 0 else NONE)
         column, known = self.term.read(scope)
         found: Mask = (column == code) & known
