@@ -37,6 +37,8 @@ COMMANDS: dict[str, Entry] = {
     "get": Entry("One twin: every value with its age, source and confidence.", "server"),
     "search": Entry("Twins whose state matches a condition.", "server"),
     "aggregate": Entry("Counts, sums and top groups over shards and regions.", "server"),
+    "alerts": Entry("What needs a person, the worst first; acknowledge, assign.", "server"),
+    "rules": Entry("What raises alerts: list, check, try on the history.", "server"),
     "receipt": Entry("What became of an event.", "server"),
     "quarantine": Entry("Events parked because they break their contract.", "server"),
     "journal": Entry("Verify, show and measure the files that events are in.", "server"),

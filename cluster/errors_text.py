@@ -84,6 +84,14 @@ TEXTS: dict[str, Text] = {
         "An id is empty, longer than 128 characters or holds others than letters, digits, . _ : -",
         "Send the event again with a proper id.",
     ),
+    "RULE_INVALID": Text(
+        "A rule that raises alerts cannot be judged, or a file of rules cannot be read.",
+        "Correct what the message names; `twin rules check` says it again, docs/rules.md has all.",
+    ),
+    "ALERT_STATE": Text(
+        "The alert is not in a state in which that can be done to it.",
+        "Look at it with `twin get`: it was cleared, or somebody did it before.",
+    ),
     "REGION_MISSING": Text(
         "The event names no region, and no rule gives it one.", "Name the region in the event."
     ),
