@@ -47,6 +47,12 @@ def decode(raw: bytes) -> Plain:
     return {name: _plain(table[name].combine_chunks()) for name in table.column_names}
 
 
+def table(raw: bytes) -> pa.Table:
+    """Return an Arrow stream as a table."""
+    with pa.ipc.open_stream(raw) as reader:
+        return reader.read_all()
+
+
 def gather(replies: Iterable[pb.ColumnsReply]) -> tuple[Plain, dict[str, int], int]:
     """Return (columns, offset of each shard's snapshot, now) from the pieces of all shards."""
     pieces: dict[str, list[bytes]] = {}

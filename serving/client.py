@@ -42,6 +42,7 @@ from serving.records import (
     when,
 )
 from serving.records import fallback as _fallback
+from serving.sql_client import Statements
 from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
 from twin.errors import BadRequest, Refused, Retryable
@@ -98,6 +99,7 @@ class Client:
         self._met = False
         many, past = Searching(self), Past(self)
         alerting, told = Alerting(self), Receipts(self)
+        self.sql = Statements(self).sql
         self.search, self.search_all = many.search, many.search_all
         self.aggregate, self.columns = many.aggregate, many.columns
         self.history, self.diff, self.first_true = past.history, past.diff, past.first_true

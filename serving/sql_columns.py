@@ -71,9 +71,7 @@ def pieces(shard: Shard, request: pb.ColumnsRequest, asked: Asked) -> Iterator[p
         shard.require_marker()  # after computing, before answering
         for at in range(0, max(1, len(raw)), PIECE):
             piece, last = raw[at : at + PIECE], at + PIECE >= len(raw)
-            yield pb.ColumnsReply(
-                kind=table.kind, arrow=piece, last=last, unchanged=same, now=asked.now_us, **told
-            )
+            yield pb.ColumnsReply(kind=table.kind, arrow=piece, last=last, unchanged=same, **told)
 
 
 def _same(shard: Shard, request: pb.ColumnsRequest, offset: int) -> bool:
