@@ -34,6 +34,9 @@ def answers(surface: GatewaySurface) -> Answers:
         "Receipts": surface.receipts,
         "Quarantine": surface.quarantine,
         "Redrive": surface.redrive,
+        "Alerts": surface.alerts.alerts,
+        "Act": surface.alerts.act,
+        "Rehearse": surface.alerts.rehearse,
     }
 
 

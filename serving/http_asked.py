@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from twin.compare import time_us
 from twin.errors import BadRequest, Malformed
+from twin.ordering import split
 
 # Between a gateway and its shards, or of another encoding: no question of a user's.
 INNER = frozenset({"format", "sets", "distinct", "RedriveRequest.since"})
@@ -196,7 +197,7 @@ def _number(name: str, asked: Asked, value: Any) -> Any:
 
 
 def _listed(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    return [name.strip() for name in split(text)]
 
 
 def _texts(name: str, value: Any) -> list[str]:
@@ -213,7 +214,7 @@ def _receipts(name: str, value: Any, into: Any) -> None:
         shard, _, offset = receipt.rpartition("/")
         if not shard or not offset.isascii() or not offset.isdigit() or len(offset) > 18:
             raise BadRequest(f"{name} is a receipt like shipment/east/0/57, not {receipt[:40]!r}")
-        into[shard] = max(into[shard], int(offset) + 1)
+        into[shard] = max(into[shard], int(offset))
 
 
 def _unknown(name: str, known: Mapping[str, Asked]) -> BadRequest:

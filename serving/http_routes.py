@@ -25,6 +25,7 @@ from twin.errors import BadRequest, TooLarge
 
 BODY_LIMIT = 1 << 20  # of a request, as over gRPC
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+LONGER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")  # an alert's has its subject's in it
 PLURALS = {"shipments": "shipment", "sites": "site", "suppliers": "supplier", "stock": "stock"}
 SERVICE = pb.DESCRIPTOR.services_by_name["Twin"]
 
@@ -54,6 +55,7 @@ class Route(NamedTuple):
 
 _SEARCH: dict[str, Any] = {"defaults": {"limit": 20}, "told": ("limit",)}
 _EVENT: dict[str, Any] = {"needs": (("source", "id"), ("receipt",))}
+_ALERT: dict[str, Any] = {"fixed": {"kind": "alert"}}
 _GROUPS: dict[str, Any] = {
     "defaults": {"limit": 20, "measures": ["count"]},
     "told": ("by", "measures", "limit"),
@@ -76,6 +78,8 @@ _PLAIN = (
     Route("Preview", "/v1/preview", "What retracting an event would change", "POST", **_EVENT),
     Route("Impact", "/v1/impact/{kind}/{id}", "What depends on a supplier, a site or a lane"),
     Route("Alerts", "/v1/exceptions", "What needs a person, the worst first"),
+    Route("Get", "/v1/exceptions/{id}", "One alert, each value with its provenance", **_ALERT),
+    Route("History", "/v1/exceptions/{id}/history", "What became of one alert", **_ALERT),
     Route("Act", "/v1/exceptions/{alert}/{action}", "Act on an alert", "POST", "write"),
     Route(
         "Rehearse",
@@ -162,7 +166,8 @@ class Address:
     async def _asked(self, request: Request) -> Message:
         """Return the message that a request says. Raises BadRequest, Malformed, TooLarge."""
         route, said = self._route, dict(request.path_params)
-        if not ID.fullmatch(said.get("id", "a")):
+        sound = LONGER_ID if route.fixed.get("kind") == "alert" else ID
+        if not sound.fullmatch(said.get("id", "a")):
             raise BadRequest("an id is 1 to 128 letters, digits and . _ : -; send such", "BAD_ID")
         if route.method == "GET":
             given = http_asked.of_query(self._names, request.query_params.multi_items())

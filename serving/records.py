@@ -188,7 +188,7 @@ def including(names: Iterable[str]) -> dict[str, int]:
         shard, _, offset = name.rpartition("/")
         if not shard or not offset.isdecimal():
             raise BadRequest(f"{name!r} is no receipt; one reads shipment/east/0/57")
-        offsets[shard] = max(offsets.get(shard, 0), int(offset) + 1)
+        offsets[shard] = max(offsets.get(shard, 0), int(offset))
     return offsets
 
 

@@ -43,7 +43,7 @@ def test_parameters_are_the_fields_of_the_message():
         max_age_s=1.5,
         fallback=pb.LABEL,
         when=pb.When(at=DAY, known_at=2 * DAY),
-        after={"shipment/east/0": 58, "site/east/1": 4},
+        after={"shipment/east/0": 57, "site/east/1": 3},
     )
 
 
@@ -66,6 +66,12 @@ def test_a_body_says_the_same_with_the_types_of_json():
         after=pb.When(at=2 * DAY, known_at=3 * DAY),
         limit=3,
     )
+
+
+def test_a_comma_in_parentheses_parts_nothing():
+    asked = of_query(pb.AggregateRequest, ("measures", "count, greatest(a, b)"))
+
+    assert asked.measures == ["count", "greatest(a, b)"]
 
 
 def test_a_plus_that_an_address_turned_into_a_space_is_read_as_one():
