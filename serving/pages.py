@@ -67,6 +67,8 @@ def joined(
         reply.offsets.update(answer.offsets)
     if request.format == pb.ARROW:
         reply.columns.extend(_columns(answers, shown))
+        for answer, count in zip(answers, shown, strict=True):  # each part is in order, not all
+            reply.places.extend(answer.places[:count])
     elif request.order:
         parts = (zip(a.places, a.twins, strict=True) for a in answers)
         merged = heapq.merge(*parts, key=lambda part: part[0])
