@@ -958,8 +958,15 @@ class HistoryReply(_message.Message):
     def __init__(self, key: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[HistoryEntry, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., cursor: _Optional[str] = ..., now: _Optional[int] = ..., shard: _Optional[str] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class DiffRequest(_message.Message):
-    __slots__ = ("kind", "id", "where", "region", "before", "after", "fields", "limit", "sets")
+    __slots__ = ("kind", "id", "where", "region", "before", "after", "fields", "limit", "sets", "sets_before")
     class SetsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Texts
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
+    class SetsBeforeEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -975,6 +982,7 @@ class DiffRequest(_message.Message):
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
+    SETS_BEFORE_FIELD_NUMBER: _ClassVar[int]
     kind: str
     id: str
     where: str
@@ -984,7 +992,8 @@ class DiffRequest(_message.Message):
     fields: _containers.RepeatedScalarFieldContainer[str]
     limit: int
     sets: _containers.MessageMap[str, Texts]
-    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., where: _Optional[str] = ..., region: _Optional[str] = ..., before: _Optional[_Union[When, _Mapping]] = ..., after: _Optional[_Union[When, _Mapping]] = ..., fields: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., sets: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
+    sets_before: _containers.MessageMap[str, Texts]
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., where: _Optional[str] = ..., region: _Optional[str] = ..., before: _Optional[_Union[When, _Mapping]] = ..., after: _Optional[_Union[When, _Mapping]] = ..., fields: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., sets: _Optional[_Mapping[str, Texts]] = ..., sets_before: _Optional[_Mapping[str, Texts]] = ...) -> None: ...
 
 class DiffReply(_message.Message):
     __slots__ = ("differences", "shown", "total", "mode", "now", "missing")
@@ -1133,30 +1142,54 @@ class Loser(_message.Message):
     def __init__(self, event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., value: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class PreviewRequest(_message.Message):
-    __slots__ = ("source", "id", "receipt")
+    __slots__ = ("source", "id", "receipt", "restated")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    RESTATED_FIELD_NUMBER: _ClassVar[int]
     source: str
     id: str
     receipt: str
-    def __init__(self, source: _Optional[str] = ..., id: _Optional[str] = ..., receipt: _Optional[str] = ...) -> None: ...
+    restated: _containers.RepeatedCompositeFieldContainer[Restated]
+    def __init__(self, source: _Optional[str] = ..., id: _Optional[str] = ..., receipt: _Optional[str] = ..., restated: _Optional[_Iterable[_Union[Restated, _Mapping]]] = ...) -> None: ...
+
+class Restated(_message.Message):
+    __slots__ = ("kind", "id", "cause", "withdrawn", "time", "first", "second")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    SECOND_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    id: str
+    cause: int
+    withdrawn: bool
+    time: int
+    first: int
+    second: int
+    def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., cause: _Optional[int] = ..., withdrawn: bool = ..., time: _Optional[int] = ..., first: _Optional[int] = ..., second: _Optional[int] = ...) -> None: ...
 
 class PreviewReply(_message.Message):
-    __slots__ = ("key", "event", "differences", "predictions", "alerts", "now")
+    __slots__ = ("key", "event", "differences", "predictions", "alerts", "now", "restated", "missing")
     KEY_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     ALERTS_FIELD_NUMBER: _ClassVar[int]
     NOW_FIELD_NUMBER: _ClassVar[int]
+    RESTATED_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
     key: str
     event: HistoryEntry
     differences: _containers.RepeatedCompositeFieldContainer[Difference]
     predictions: _containers.RepeatedScalarFieldContainer[str]
     alerts: _containers.RepeatedScalarFieldContainer[str]
     now: int
-    def __init__(self, key: _Optional[str] = ..., event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., differences: _Optional[_Iterable[_Union[Difference, _Mapping]]] = ..., predictions: _Optional[_Iterable[str]] = ..., alerts: _Optional[_Iterable[str]] = ..., now: _Optional[int] = ...) -> None: ...
+    restated: _containers.RepeatedCompositeFieldContainer[Restated]
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, key: _Optional[str] = ..., event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., differences: _Optional[_Iterable[_Union[Difference, _Mapping]]] = ..., predictions: _Optional[_Iterable[str]] = ..., alerts: _Optional[_Iterable[str]] = ..., now: _Optional[int] = ..., restated: _Optional[_Iterable[_Union[Restated, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ImpactRequest(_message.Message):
     __slots__ = ("kind", "id", "region", "depth", "limit", "when")
