@@ -29,6 +29,8 @@ _CLOCK = (
     time("out_since", required=False, meaning="since when the condition holds"),
     Promise("out_s", Dtype.INTEGER, "s", False, 0, meaning="for how long it held before"),
 )
+_ABOUT = (text("rule"), text("subject_kind"), text("subject_id"))
+_NAMES = same("rule", "subject_kind", "subject_id")
 _JUDGED = Promise("judged_offset", Dtype.INTEGER, "", False, 0, meaning="what was judged last")
 _JUDGES: Sets = {"clock": same("out_since", "out_s"), "judgement": same("judged_offset")}
 
@@ -43,8 +45,8 @@ ALERTS: tuple[Contract, ...] = (
         1,
         "alert",
         "twin",
-        (_state(PENDING, QUIET), *_CLOCK, _JUDGED),
-        {"standing": same("state"), **_JUDGES},
+        (_state(PENDING, QUIET), *_ABOUT, *_CLOCK, _JUDGED),
+        {"standing": same("state"), "about": _NAMES, **_JUDGES},
         "The condition of a rule that asks for some duration began to hold, or held too shortly.",
     ),
     Contract(
@@ -54,9 +56,7 @@ ALERTS: tuple[Contract, ...] = (
         "twin",
         (
             _state(OPEN),
-            text("rule"),
-            text("subject_kind"),
-            text("subject_id"),
+            *_ABOUT,
             word("severity", SEVERITIES),
             text("message"),
             time("deadline", meaning="by when somebody should have dealt with it"),
@@ -73,12 +73,10 @@ ALERTS: tuple[Contract, ...] = (
         ),
         {
             "standing": same("state"),
+            "about": _NAMES,
             "raising": {
                 "raised_at": EVENT_TIME,
                 **same(
-                    "rule",
-                    "subject_kind",
-                    "subject_id",
                     "severity",
                     "message",
                     "deadline",

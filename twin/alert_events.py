@@ -74,14 +74,15 @@ def crossed(one: Crossing, scene: Scene) -> Row | None:
     if one.since != ABSENT:
         facts["out_since"] = one.since
     causes = _causes(one, scene)
+    about = {"rule": one.rule, "subject_kind": one.kind, "subject_id": scene.subject}
     if one.what is What.CLEARED:
         facts |= {"state": CLEARED, "clear_causes": causes}
         type_ = "alert.cleared"
     elif one.what is What.RAISED:
-        facts |= {"state": OPEN, "causes": causes} | _raised(one, scene)
+        facts |= {"state": OPEN, "causes": causes} | about | _raised(one, scene)
         type_ = "alert.raised"
     else:
-        facts["state"] = PENDING if one.what is What.NOTICED else QUIET
+        facts |= {"state": PENDING if one.what is What.NOTICED else QUIET} | about
         type_ = "alert.noticed"
     because = f"{one.offset}" if one.offset != SWEPT else f"{one.judged}@{one.now_us}"
     made_up, sure = _origin(one, scene)
@@ -196,9 +197,6 @@ def _raised(one: Crossing, scene: Scene) -> dict[str, Any]:
     supplier = scene.subject if one.kind == "supplier" else _text(scene, "supplier")
     origin = _text(scene, "origin")
     facts: dict[str, Any] = {
-        "rule": rule.name,
-        "subject_kind": one.kind,
-        "subject_id": scene.subject,
         "severity": rule.severity,
         "message": _message(one, scene.subject, cells, scene.word),
         "deadline": one.now_us + rule.budget_us,

@@ -276,13 +276,16 @@ ALERT = Kind(  # what needs a person: one rule about one twin (twin.alerts)
     (
         Group("standing", Merge.LATEST, (Field("state", _TEXT),), 365 * DAY_S),
         Group(
+            "about",
+            Merge.LATEST,
+            (Field("rule", _TEXT), Field("subject_kind", _TEXT), Field("subject_id", _TEXT)),
+            3650 * DAY_S,
+        ),
+        Group(
             "raising",
             Merge.LATEST,
             (
                 Field("raised_at", _TIME, "us", is_as_of=True),
-                Field("rule", _TEXT),
-                Field("subject_kind", _TEXT),
-                Field("subject_id", _TEXT),
                 Field("severity", _TEXT),
                 Field("message", _TEXT),
                 Field("deadline", _TIME, "us"),

@@ -134,7 +134,8 @@ def _text(file: Path | None) -> str:
 def _row(rule: AlertRule) -> tuple[str, ...]:
     held = show.span(rule.held_us / show.MICROS) if rule.held_us else "-"
     name = rule.name if rule.enabled else f"{rule.name} (off)"
-    return name, rule.kind, rule.when, held, rule.severity, rule.sla, rule.owner or "-", rule.place
+    when = " ".join(rule.when.split())
+    return name, rule.kind, when, held, rule.severity, rule.sla, rule.owner or "-", rule.place
 
 
 def _told(rule: AlertRule) -> dict[str, Any]:
