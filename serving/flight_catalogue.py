@@ -1,6 +1,6 @@
 """The catalogue as Flight SQL clients ask for it: tables, their columns, and what this server is.
 
-There is no catalogue and no schema above the tables; every one of them is a view.
+What stands above the tables there has no name here: one catalogue and one schema, both "".
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def _tables(command: fsql.CommandGetTables, version: str) -> pa.Table:
     if command.table_types and KIND not in command.table_types:
         wanted = []
     columns: dict[str, list[Any]] = {
-        "catalog_name": [None] * len(wanted),
-        "db_schema_name": [None] * len(wanted),
+        "catalog_name": [""] * len(wanted),
+        "db_schema_name": [""] * len(wanted),
         "table_name": [table.name for table in wanted],
         "table_type": [KIND] * len(wanted),
     }
@@ -102,7 +102,9 @@ def _info(command: fsql.CommandGetSqlInfo, version: str) -> pa.Table:
         504: '"',
     }
     names = [name for name in command.info or known if name in known]
-    kinds, places, children = [], [], [[] for _ in range(6)]  # type: ignore[var-annotated]
+    kinds: list[int] = []
+    places: list[int] = []
+    children: list[list[Any]] = [[] for _ in range(6)]
     for name in names:
         value = known[name]
         kind = 0 if isinstance(value, str) else 1 if isinstance(value, bool) else 3
@@ -120,8 +122,10 @@ def _info(command: fsql.CommandGetSqlInfo, version: str) -> pa.Table:
 
 
 _ANSWERS = {
-    fsql.CommandGetCatalogs: lambda _, __: CATALOGS.empty_table(),
-    fsql.CommandGetDbSchemas: lambda _, __: SCHEMAS.empty_table(),
+    fsql.CommandGetCatalogs: lambda _, __: pa.table({"catalog_name": [""]}, CATALOGS),
+    fsql.CommandGetDbSchemas: lambda _, __: pa.table(
+        {"catalog_name": [""], "db_schema_name": [""]}, SCHEMAS
+    ),
     fsql.CommandGetTableTypes: lambda _, __: pa.table({"table_type": [KIND]}, KINDS),
     fsql.CommandGetTables: _tables,
     fsql.CommandGetSqlInfo: _info,

@@ -127,8 +127,11 @@ class Fetch:
                 name, sorted(statement.reads[name]), bounds, asked, who
             )
             missing += [shard for shard in lost if shard not in missing]
-        aged = {n: _aged(t, now) if AGE in statement.reads[n] else t for n, t in tables.items()}
-        return Taken(aged, offsets, missing, now)
+        for name, columns in statement.reads.items():
+            table = _aged(tables[name], now) if AGE in columns else tables[name]
+            order = [column for column in TABLES[name].columns if column in table.column_names]
+            tables[name] = table.select(order)  # as DESCRIBE says, and `SELECT *` answers
+        return Taken(tables, offsets, missing, now)
 
     async def _columns(
         self, route: Route, wanted: Mapping[str, set[str]], when: pb.When, who: Identity
