@@ -19,6 +19,7 @@ from serving.access import Identity
 from serving.alerts_gateway import GatewayAlerts
 from serving.find import LIMIT
 from serving.forward import Forward
+from serving.impact import Impact
 from serving.pipeline import pipelined
 from serving.questions import Questions
 from serving.relations import resolve
@@ -58,6 +59,7 @@ class GatewaySurface:
         self._routes = self._shards.routes
         self.alerts = GatewayAlerts(self._shards, clock, self.search, self.get)
         self._questions = Questions(self._shards, folder / "key", clock)
+        self._impact = Impact(self._questions, clock)
         self.tables = GatewayTables(folder, region, self._shards)
 
     async def ingest(
@@ -109,6 +111,9 @@ class GatewaySurface:
     async def aggregate(self, request: pb.AggregateRequest, who: Identity) -> pb.AggregateReply:
         request.kind = self._kind(request.kind)
         return await self._questions.aggregate(request, who)
+
+    async def impact(self, request: pb.ImpactRequest, who: Identity) -> pb.ImpactReply:
+        return await self._impact.impact(request, who)
 
     async def receipts(self, request: pb.ReceiptsRequest, who: Identity) -> pb.ReceiptsReply:
         if request.offset:

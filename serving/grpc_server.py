@@ -62,6 +62,7 @@ class Surface(Protocol):
     async def batch_get(self, request: pb.BatchGetRequest, who: Identity) -> pb.SearchReply: ...
     async def search(self, request: pb.SearchRequest, who: Identity) -> pb.SearchReply: ...
     async def aggregate(self, request: pb.AggregateRequest, who: Identity) -> pb.AggregateReply: ...
+    async def impact(self, request: pb.ImpactRequest, who: Identity) -> pb.ImpactReply: ...
     async def receipts(self, request: pb.ReceiptsRequest, who: Identity) -> pb.ReceiptsReply: ...
     async def quarantine(
         self, request: pb.QuarantineRequest, who: Identity
@@ -120,6 +121,9 @@ class TwinServicer(rpc.TwinServicer):
 
     async def Aggregate(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.aggregate, request, context)
+
+    async def Impact(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.impact, request, context)
 
     async def Receipts(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.receipts, request, context)

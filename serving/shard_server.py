@@ -142,6 +142,9 @@ class ShardSurface:
         view = view.told(opened(request.sets))
         return await self._read(functools.partial(measures.answer, self.shard, view, request))
 
+    async def impact(self, request: pb.ImpactRequest, who: Identity) -> pb.ImpactReply:
+        raise BadRequest("a shard sees no other's twins; ask a gateway")
+
     async def receipts(self, request: pb.ReceiptsRequest, who: Identity) -> pb.ReceiptsReply:
         return await self._read(functools.partial(history.receipts, self.shard, request, who))
 
