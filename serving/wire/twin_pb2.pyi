@@ -1309,21 +1309,38 @@ class Change(_message.Message):
     def __init__(self, change: _Optional[str] = ..., twin: _Optional[_Union[TwinState, _Mapping]] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class AlertsRequest(_message.Message):
-    __slots__ = ("where", "region", "limit", "incidents", "order")
+    __slots__ = ("where", "region", "limit", "incidents", "order", "events")
+    class FromEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     WHERE_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     INCIDENTS_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    FROM_FIELD_NUMBER: _ClassVar[int]
     where: str
     region: str
     limit: int
     incidents: bool
     order: str
-    def __init__(self, where: _Optional[str] = ..., region: _Optional[str] = ..., limit: _Optional[int] = ..., incidents: bool = ..., order: _Optional[str] = ...) -> None: ...
+    events: bool
+    def __init__(self, where: _Optional[str] = ..., region: _Optional[str] = ..., limit: _Optional[int] = ..., incidents: bool = ..., order: _Optional[str] = ..., events: bool = ..., **kwargs) -> None: ...
 
 class AlertsReply(_message.Message):
-    __slots__ = ("alerts", "incidents", "shown", "total", "mode", "now", "missing")
+    __slots__ = ("alerts", "incidents", "shown", "total", "mode", "now", "missing", "events", "next")
+    class NextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     ALERTS_FIELD_NUMBER: _ClassVar[int]
     INCIDENTS_FIELD_NUMBER: _ClassVar[int]
     SHOWN_FIELD_NUMBER: _ClassVar[int]
@@ -1331,6 +1348,8 @@ class AlertsReply(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     NOW_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     alerts: _containers.RepeatedCompositeFieldContainer[TwinState]
     incidents: _containers.RepeatedCompositeFieldContainer[Incident]
     shown: int
@@ -1338,7 +1357,33 @@ class AlertsReply(_message.Message):
     mode: Mode
     now: int
     missing: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, alerts: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., incidents: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+    events: _containers.RepeatedCompositeFieldContainer[AlertEvent]
+    next: _containers.ScalarMap[str, int]
+    def __init__(self, alerts: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ..., incidents: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., events: _Optional[_Iterable[_Union[AlertEvent, _Mapping]]] = ..., next: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class AlertEvent(_message.Message):
+    __slots__ = ("id", "type", "source", "alert", "region", "event_time", "ingest_time", "writer", "receipt", "twin")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ALERT_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    INGEST_TIME_FIELD_NUMBER: _ClassVar[int]
+    WRITER_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    TWIN_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    type: str
+    source: str
+    alert: str
+    region: str
+    event_time: int
+    ingest_time: int
+    writer: str
+    receipt: str
+    twin: TwinState
+    def __init__(self, id: _Optional[str] = ..., type: _Optional[str] = ..., source: _Optional[str] = ..., alert: _Optional[str] = ..., region: _Optional[str] = ..., event_time: _Optional[int] = ..., ingest_time: _Optional[int] = ..., writer: _Optional[str] = ..., receipt: _Optional[str] = ..., twin: _Optional[_Union[TwinState, _Mapping]] = ...) -> None: ...
 
 class Incident(_message.Message):
     __slots__ = ("id", "cause", "severity", "count", "value", "deadline", "alerts", "next_step")
