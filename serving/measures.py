@@ -231,11 +231,11 @@ def merge(
 def _added(wanted: Sequence[Measure], held: Sequence[float], new: Sequence[float]) -> list[float]:
     out = []
     for measure, a, b in zip(wanted, held, new, strict=True):
+        both = [x for x in (a, b) if x == x]  # noqa: PLR0124 - NaN: a shard knows of none
         if measure.how in {"min", "max"}:
-            both = [x for x in (a, b) if x == x]  # noqa: PLR0124 - NaN differs from itself
             out.append((min if measure.how == "min" else max)(both, default=NONE))
         else:
-            out.append(a + b)
+            out.append(sum(both) if both else NONE)
     return out
 
 
