@@ -936,7 +936,7 @@ class HistoryRequest(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., oldest_first: bool = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., since: _Optional[int] = ..., until: _Optional[int] = ..., by_event_time: bool = ...) -> None: ...
 
 class HistoryReply(_message.Message):
-    __slots__ = ("key", "entries", "shown", "total", "cursor", "now", "shard", "epoch", "offset")
+    __slots__ = ("key", "entries", "shown", "total", "cursor", "now", "shard", "epoch", "offset", "mode")
     KEY_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     SHOWN_FIELD_NUMBER: _ClassVar[int]
@@ -946,6 +946,7 @@ class HistoryReply(_message.Message):
     SHARD_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     key: str
     entries: _containers.RepeatedCompositeFieldContainer[HistoryEntry]
     shown: int
@@ -955,7 +956,8 @@ class HistoryReply(_message.Message):
     shard: str
     epoch: int
     offset: int
-    def __init__(self, key: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[HistoryEntry, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., cursor: _Optional[str] = ..., now: _Optional[int] = ..., shard: _Optional[str] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
+    mode: Mode
+    def __init__(self, key: _Optional[str] = ..., entries: _Optional[_Iterable[_Union[HistoryEntry, _Mapping]]] = ..., shown: _Optional[int] = ..., total: _Optional[int] = ..., cursor: _Optional[str] = ..., now: _Optional[int] = ..., shard: _Optional[str] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ...) -> None: ...
 
 class DiffRequest(_message.Message):
     __slots__ = ("kind", "id", "where", "region", "before", "after", "fields", "limit", "sets", "sets_before")
@@ -1062,18 +1064,20 @@ class FirstTrueRequest(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., where: _Optional[str] = ..., last: bool = ..., event_axis: bool = ..., since: _Optional[int] = ..., until: _Optional[int] = ...) -> None: ...
 
 class FirstTrueReply(_message.Message):
-    __slots__ = ("found", "at", "event", "twin", "now")
+    __slots__ = ("found", "at", "event", "twin", "now", "mode")
     FOUND_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     TWIN_FIELD_NUMBER: _ClassVar[int]
     NOW_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     found: bool
     at: int
     event: HistoryEntry
     twin: TwinState
     now: int
-    def __init__(self, found: bool = ..., at: _Optional[int] = ..., event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., twin: _Optional[_Union[TwinState, _Mapping]] = ..., now: _Optional[int] = ...) -> None: ...
+    mode: Mode
+    def __init__(self, found: bool = ..., at: _Optional[int] = ..., event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., twin: _Optional[_Union[TwinState, _Mapping]] = ..., now: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("kind", "id", "region", "field", "when", "limit")
@@ -1092,7 +1096,7 @@ class ExplainRequest(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., field: _Optional[str] = ..., when: _Optional[_Union[When, _Mapping]] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class ExplainReply(_message.Message):
-    __slots__ = ("key", "field", "value", "merge", "rule", "decided_by", "contract", "upcast", "losers", "losers_total", "inputs", "sla_s", "unit", "sensitivity", "shard", "epoch", "offset", "now")
+    __slots__ = ("key", "field", "value", "merge", "rule", "decided_by", "contract", "upcast", "losers", "losers_total", "inputs", "sla_s", "unit", "sensitivity", "shard", "epoch", "offset", "now", "mode")
     KEY_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -1111,6 +1115,7 @@ class ExplainReply(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     NOW_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     key: str
     field: str
     value: Value
@@ -1129,7 +1134,8 @@ class ExplainReply(_message.Message):
     epoch: int
     offset: int
     now: int
-    def __init__(self, key: _Optional[str] = ..., field: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., merge: _Optional[str] = ..., rule: _Optional[str] = ..., decided_by: _Optional[_Union[HistoryEntry, _Mapping]] = ..., contract: _Optional[str] = ..., upcast: _Optional[str] = ..., losers: _Optional[_Iterable[_Union[Loser, _Mapping]]] = ..., losers_total: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[HistoryEntry, _Mapping]]] = ..., sla_s: _Optional[float] = ..., unit: _Optional[str] = ..., sensitivity: _Optional[str] = ..., shard: _Optional[str] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ..., now: _Optional[int] = ...) -> None: ...
+    mode: Mode
+    def __init__(self, key: _Optional[str] = ..., field: _Optional[str] = ..., value: _Optional[_Union[Value, _Mapping]] = ..., merge: _Optional[str] = ..., rule: _Optional[str] = ..., decided_by: _Optional[_Union[HistoryEntry, _Mapping]] = ..., contract: _Optional[str] = ..., upcast: _Optional[str] = ..., losers: _Optional[_Iterable[_Union[Loser, _Mapping]]] = ..., losers_total: _Optional[int] = ..., inputs: _Optional[_Iterable[_Union[HistoryEntry, _Mapping]]] = ..., sla_s: _Optional[float] = ..., unit: _Optional[str] = ..., sensitivity: _Optional[str] = ..., shard: _Optional[str] = ..., epoch: _Optional[int] = ..., offset: _Optional[int] = ..., now: _Optional[int] = ..., mode: _Optional[_Union[Mode, str]] = ...) -> None: ...
 
 class Loser(_message.Message):
     __slots__ = ("event", "value", "rule")
@@ -1172,7 +1178,7 @@ class Restated(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., cause: _Optional[int] = ..., withdrawn: bool = ..., time: _Optional[int] = ..., first: _Optional[int] = ..., second: _Optional[int] = ...) -> None: ...
 
 class PreviewReply(_message.Message):
-    __slots__ = ("key", "event", "differences", "predictions", "alerts", "now", "restated", "missing")
+    __slots__ = ("key", "event", "differences", "predictions", "alerts", "now", "restated", "missing", "mode")
     KEY_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
     DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
@@ -1181,6 +1187,7 @@ class PreviewReply(_message.Message):
     NOW_FIELD_NUMBER: _ClassVar[int]
     RESTATED_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     key: str
     event: HistoryEntry
     differences: _containers.RepeatedCompositeFieldContainer[Difference]
@@ -1189,7 +1196,8 @@ class PreviewReply(_message.Message):
     now: int
     restated: _containers.RepeatedCompositeFieldContainer[Restated]
     missing: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, key: _Optional[str] = ..., event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., differences: _Optional[_Iterable[_Union[Difference, _Mapping]]] = ..., predictions: _Optional[_Iterable[str]] = ..., alerts: _Optional[_Iterable[str]] = ..., now: _Optional[int] = ..., restated: _Optional[_Iterable[_Union[Restated, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+    mode: Mode
+    def __init__(self, key: _Optional[str] = ..., event: _Optional[_Union[HistoryEntry, _Mapping]] = ..., differences: _Optional[_Iterable[_Union[Difference, _Mapping]]] = ..., predictions: _Optional[_Iterable[str]] = ..., alerts: _Optional[_Iterable[str]] = ..., now: _Optional[int] = ..., restated: _Optional[_Iterable[_Union[Restated, _Mapping]]] = ..., missing: _Optional[_Iterable[str]] = ..., mode: _Optional[_Union[Mode, str]] = ...) -> None: ...
 
 class ImpactRequest(_message.Message):
     __slots__ = ("kind", "id", "region", "depth", "limit", "when")
