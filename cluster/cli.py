@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "alerts": Entry("What needs a person, the worst first; acknowledge, assign.", "server"),
     "rules": Entry("What raises alerts: list, check, try on the history.", "server"),
     "impact": Entry("What a failing supplier, site or lane touches, and its worth.", "server"),
+    "sql": Entry("Read-only SQL over twins, their events and the quarantine.", "server"),
     "receipt": Entry("What became of an event.", "server"),
     "quarantine": Entry("Events parked because they break their contract.", "server"),
     "journal": Entry("Verify, show and measure the files that events are in.", "server"),

@@ -26,6 +26,10 @@ SQL_TEXTS: dict[str, Text] = {
         "The statement did not end in its time, 10 s if the caller does not allow less.",
         "Narrow it by a WHERE, or aggregate more before joining.",
     ),
+    "NOT_ACCEPTABLE": Text(
+        "The answer has none of the forms that Accept names.",
+        "Ask for Arrow, Parquet, CSV or JSON by Accept, or with ?format=.",
+    ),
     "SQL_UNAVAILABLE": Text(
         "The region's query process does not answer: it starts, or is started again.",
         "Send it again; if it stays so, look at `twin status` and .twin/logs/sql-REGION.log.",

@@ -14,7 +14,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from serving import grpc_server, http_events
+from serving import grpc_server, http_events, http_sql
 from serving.access import Doors
 from serving.gateway_surface import GatewaySurface
 from serving.http_app import create_app
@@ -50,7 +50,10 @@ def application(
         folder=folder,
         version=version("supply-twin"),
         predict=predict,
-        routers=[http_events.router(doors, surface.ingest)],
+        routers=[
+            http_events.router(doors, surface.ingest),
+            http_sql.router(doors, surface.tables.sql),
+        ],
     )
 
 

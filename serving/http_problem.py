@@ -49,6 +49,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "NOT_FOUND": (404, "There is nothing at this address"),
     "ENTITY_NOT_FOUND": (404, "No twin has this id"),
     "METHOD_NOT_ALLOWED": (405, "This address does not take that method"),
+    "NOT_ACCEPTABLE": (406, "The answer has no such form"),
     "ENTITY_AMBIGUOUS": (409, "Twins of several regions have this id"),
     "FENCED": (409, "A newer writer has taken over"),
     "AS_OF_FUTURE": (400, "That moment has not come yet"),
