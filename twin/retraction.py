@@ -56,6 +56,11 @@ class Withdrawn:
             for entry in self._of.get(event, ())
         )
 
+    def standing(self, event: Event) -> list[Withdrawal]:
+        """Return the standing retractions of an event, the one with the greatest key last."""
+        found = [e for e in self._of.get(event, ()) if not self.silenced(e.by, e.key)]
+        return sorted(found, key=lambda entry: entry.key)
+
     def speaks(self, frame: Frame) -> NDArray[np.bool_]:
         """Say of each event of a frame whether what it states counts."""
         speaks = np.ones(frame.size, np.bool_)
@@ -64,7 +69,7 @@ class Withdrawn:
         if self._of:
             named = np.array([target[0] for target in self._of], np.uint64)
             for i in np.flatnonzero(np.isin(frame.columns["hash"][:, 0], named)).tolist():
-                speaks[i] &= not self.silenced(_event(frame, "hash", i))
+                speaks[i] &= not self.silenced(event_of(frame, "hash", i))
         return speaks
 
     def rows(self) -> dict[str, NDArray[np.int64]]:
@@ -94,11 +99,12 @@ class Withdrawn:
 def withdrawal(frame: Frame, i: int, rank: int) -> Withdrawal:
     """Return what event `i` of a frame withdraws."""
     columns = frame.columns
-    by = _event(frame, "hash", i)
-    return Withdrawal(_event(frame, "target", i), by, (int(columns["time"][i]), rank, by[0]))
+    by = event_of(frame, "hash", i)
+    return Withdrawal(event_of(frame, "target", i), by, (int(columns["time"][i]), rank, by[0]))
 
 
-def _event(frame: Frame, name: str, i: int) -> Event:
+def event_of(frame: Frame, name: str, i: int) -> Event:
+    """Return event `i` of a frame as a retraction names it; `name`: hash, or target."""
     columns = frame.columns
     high, low = columns[name][i].tolist()
     return high, low, _KINDS[int(columns["contract"][i])], int(columns["row"][i])

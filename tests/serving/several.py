@@ -27,9 +27,10 @@ def clock():
 
 
 class Several:
-    """`shards` of shipments in each region, and one of sites in the east."""
+    """`shards` of shipments in each region, and in the east one of sites, or of other kinds."""
 
-    def __init__(self, folder, shards=2):
+    def __init__(self, folder, shards=2, clock=clock, kinds=("site",)):
+        self.clock = clock
         folder.mkdir(parents=True, exist_ok=True)
         ensure_key(folder / "key")
         self.folder = folder
@@ -40,7 +41,8 @@ class Several:
         for region in REGIONS:
             for number in range(shards):
                 self.begin("shipment", region, number, shards)
-        self.begin("site", "east", 0, 1)
+        for kind in kinds:
+            self.begin(kind, "east", 0, 1)
         self._stop = _gateway(folder, clock)
 
     def begin(self, kind, region, number, shards, *, epoch=1, folder=None, told=True):
@@ -53,10 +55,10 @@ class Several:
             rule=Rule(region, SHARD_KINDS[kind], number, shards),
             journal=journal,
             checkpoints=Checkpoints(OsDisk(), home),
-            clock=clock,
+            clock=self.clock,
         )
         shard.recover()
-        served = serve(shard, self.folder / "key", clock, lambda _: self.ended.set())
+        served = serve(shard, self.folder / "key", self.clock, lambda _: self.ended.set())
         self._held[name, epoch] = served
         self._journals[name, epoch] = journal
         if told:
@@ -94,8 +96,8 @@ class Several:
 
 
 @contextmanager
-def several(folder, shards=2):
-    twin = Several(folder, shards)
+def several(folder, shards=2, **more):
+    twin = Several(folder, shards, **more)
     try:
         yield twin
     finally:
