@@ -9,6 +9,7 @@ import click
 from cluster import show
 from cluster.cli import DEGRADED
 from cluster.commands.search import USUAL, show_mode
+from cluster.questions import after_option, as_of_option, known_at_option, split
 from serving.client import Groups, connect
 
 
@@ -20,10 +21,13 @@ from serving.client import Groups, connect
     "--measures",
     default="count",
     show_default=True,
-    help="Of count, sum(F), avg(F), min(F), max(F); by comma.",
+    help="Of count, count(distinct F), sum(F), avg(F), min(F), max(F), known(F); by comma.",
 )
 @click.option("--order", default="", help="A measure or a field of --by; - before it: descending.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+@as_of_option
+@known_at_option
+@after_option
 @show.region_option
 @show.folder_option
 @show.json_option
@@ -34,6 +38,9 @@ def command(
     measures: str,
     order: str,
     limit: int,
+    as_of: int,
+    known_at: int,
+    after: tuple[str, ...],
     region: str,
     folder: Path,
     as_json: bool,
@@ -41,19 +48,28 @@ def command(
     """Print one row a group of the KIND twins that match WHERE (see `twin search --help`).
 
     twin aggregate shipment --by supplier --measures "count,avg(on_time)" --order=-count --limit 5
+
+    twin aggregate shipment --by "date_trunc('month', delivered_at)" --measures "sum(value_cents)"
     """
-    fields, wanted = _parts(by), _parts(measures)
+    fields, wanted = list(split(by)), list(split(measures))
     with connect(folder, name="cli") as client:
-        groups = client.aggregate(kind, " ".join(where), fields, wanted, order, limit, region)
+        groups = client.aggregate(
+            kind,
+            " ".join(where),
+            fields,
+            wanted,
+            order,
+            limit,
+            region,
+            as_of=as_of,
+            known_at=known_at,
+            after=after,
+        )
     if as_json:
         show.json(groups._asdict() | {"oldest_as_of": show.instant(groups.oldest_as_of)})
     else:
         _print(groups, fields, wanted, kind)
     return DEGRADED if groups.mode == "degraded" else 0
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _print(groups: Groups, fields: list[str], measures: list[str], kind: str) -> None:
@@ -70,4 +86,10 @@ def _print(groups: Groups, fields: list[str], measures: list[str], kind: str) ->
 
 
 def _row(row: dict[str, object], fields: list[str], measures: list[str]) -> tuple[str, ...]:
-    return tuple(show.plain("", row[name]) or "-" for name in (*fields, *measures))
+    return tuple(show.plain(_unit(name), row[name]) or "-" for name in (*fields, *measures))
+
+
+def _unit(name: str) -> str:
+    """Return the field whose unit a measure has; "" if it has another."""
+    how, _, of = name.partition("(")
+    return of.removesuffix(")") if how in {"min", "max", "avg"} else ""

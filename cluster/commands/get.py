@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cluster import show
+from cluster.questions import as_of_option, demand_options, known_at_option, split
 from serving.client import TwinState, Value, connect
-from twin.errors import UnknownKey
+from twin.errors import UnknownField, UnknownKey
 
 KINDS = ("shipment", "site", "supplier", "stock", "alert")
 
@@ -17,16 +19,22 @@ KINDS = ("shipment", "site", "supplier", "stock", "alert")
 @click.argument("id")
 @click.option("--kind", type=click.Choice(KINDS), help="Of twin; all are tried if not given.")
 @show.region_option
-@click.option("--max-age", "max_age_s", default=0.0, help="Refuse values older than this (s).")
-@click.option("--min-confidence", default=0.0, help="Leave out values less sure than this.")
+@click.option("--fields", default="", help="Which to show, by comma; all if not given.")
+@demand_options
+@as_of_option
+@known_at_option
 @show.folder_option
 @show.json_option
 def command(
     id: str,
     kind: str | None,
     region: str,
+    fields: str,
     max_age_s: float,
     min_confidence: float,
+    fallback: str,
+    as_of: int,
+    known_at: int,
     folder: Path,
     as_json: bool,
 ) -> None:
@@ -34,7 +42,15 @@ def command(
     parts = id.split("/", 2)
     if len(parts) == 3 and parts[0] in KINDS:
         kind, region, id = parts
-    twin = _found(folder, kind, id, region, max_age_s, min_confidence)
+    asked = {
+        "fields": split(fields),
+        "max_age_s": max_age_s,
+        "min_confidence": min_confidence,
+        "fallback": fallback,
+        "as_of": as_of,
+        "known_at": known_at,
+    }
+    twin = _found(folder, kind, id, region, asked)
     if as_json:
         show.json(show.state(twin))
         return
@@ -48,18 +64,19 @@ def command(
 
 
 def _found(
-    folder: Path, kind: str | None, id: str, region: str, max_age_s: float, min_confidence: float
+    folder: Path, kind: str | None, id: str, region: str, asked: dict[str, Any]
 ) -> TwinState:
     """Ask for the kind given, or for each in turn."""
     with connect(folder, name="cli") as client:
         kinds = [kind] if kind else list(KINDS)
         for tried in kinds:
             try:
-                return client.get(
-                    tried, id, region, max_age_s=max_age_s, min_confidence=min_confidence
-                )
+                return client.get(tried, id, region, **asked)
             except UnknownKey:
                 continue
+            except UnknownField:
+                if kind:  # else of a kind that is only tried
+                    raise
     where = f" in {region}" if region else ""
     raise UnknownKey(f"no {' or '.join(kinds)} is called {id}{where}; look with `twin search`")
 

@@ -8,6 +8,7 @@ import click
 
 from cluster import show
 from cluster.cli import DEGRADED
+from cluster.questions import after_option, as_of_option, demand_options, known_at_option, split
 from serving.client import Found, TwinState, connect
 
 USUAL = {
@@ -23,8 +24,13 @@ USUAL = {
 @click.argument("kind", type=click.Choice(tuple(USUAL)))
 @click.argument("where", nargs=-1)
 @click.option("--fields", default="", help="Which to show, by comma; `all` for every one.")
-@click.option("--order", default="", help="FIELD, or -FIELD for descending.")
+@click.option("--order", default="", help="FIELD, or -FIELD for descending; several by comma.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--cursor", default="", help="Of an earlier answer: print what follows it.")
+@demand_options
+@as_of_option
+@known_at_option
+@after_option
 @show.region_option
 @show.folder_option
 @show.json_option
@@ -34,19 +40,43 @@ def command(
     fields: str,
     order: str,
     limit: int,
+    cursor: str,
+    max_age_s: float,
+    min_confidence: float,
+    fallback: str,
+    as_of: int,
+    known_at: int,
+    after: tuple[str, ...],
     region: str,
     folder: Path,
     as_json: bool,
 ) -> int:
-    """Print the KIND twins that match WHERE.
+    """Print the KIND twins that match WHERE, as in SQL (docs/filters.md).
 
-    WHERE is FIELD OP VALUE [AND ...] with OP one of = != < <= > >=, or FIELD IS ABSENT, FIELD IS
-    KNOWN: twin search shipment "status = 'DEPARTED' AND promised_at < '2013-09-10'"
+    twin search shipment "status = 'DEPARTED' AND eta_p50 > promised_at + interval '2 days'"
+
+    twin search shipment "green_but_stale AND near('LAGOS-WH', 300)" --order=-value_cents
+
+    twin search shipment "supplier IN (SELECT id FROM suppliers WHERE status = 'suspended')"
     """
-    chosen = tuple(part.strip() for part in fields.split(",") if part.strip()) or USUAL[kind]
+    chosen = split(fields) or USUAL[kind]
     asked = () if chosen == ("all",) else chosen
     with connect(folder, name="cli") as client:
-        found = client.search(kind, " ".join(where), asked, order, limit, region)
+        found = client.search(
+            kind,
+            " ".join(where),
+            asked,
+            order,
+            limit,
+            region,
+            cursor=cursor,
+            max_age_s=max_age_s,
+            min_confidence=min_confidence,
+            fallback=fallback,
+            as_of=as_of,
+            known_at=known_at,
+            after=after,
+        )
     if as_json:
         show.json(found._asdict() | {"twins": [show.state(twin) for twin in found.twins]})
     else:
@@ -63,6 +93,10 @@ def _print(found: Found, asked: tuple[str, ...]) -> None:
             show.dim("  as_of, age, state, source: of the value that changed last; all: --json")
         )
     click.echo(f"  shown {found.shown} of {found.total}   now {show.instant(found.now)}")
+    if found.withheld:
+        click.echo(f"  withheld as too old or unsure: {', '.join(found.withheld)}")
+    if found.cursor:
+        click.echo(show.dim(f"  more: the same with --cursor={found.cursor}"))
     show_mode(found.mode, found.missing)
 
 
