@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.shard import Shard
-from serving import batch, fresh
+from serving import batch, fresh, tabular
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Behind
 from twin.fields import check_field
@@ -20,6 +19,7 @@ from twin.texts import texts
 from twin.transition import Snapshot
 
 LIMIT, MOST = 20, 10_000  # twins in an answer
+MOST_COLUMNS = 100_000  # of them as columns, which cost a fifth of a microsecond each
 BEHIND_S = 0.5
 
 
@@ -31,6 +31,11 @@ def check(kind: str, request: pb.SearchRequest) -> None:
     fresh.demand(request)
     if request.limit < 0:
         raise BadRequest("limit is 1 or more; leave it out for the usual number")
+
+
+def limit_of(request: pb.SearchRequest) -> int:
+    """Return how many twins an answer has at most."""
+    return min(request.limit or LIMIT, MOST_COLUMNS if request.format == pb.ARROW else MOST)
 
 
 def require_after(name: str, snapshot: Snapshot, after: Mapping[str, int]) -> None:
@@ -46,7 +51,7 @@ def find(shard: Shard, view: View, request: pb.SearchRequest) -> pb.SearchReply:
     """Return the first rows that match, in order, from `request.place` on."""
     require_after(shard.name, view.snapshot, request.after)
     by = parse_order(view.kind, request.order)
-    limit = min(request.limit or LIMIT, MOST)
+    limit = limit_of(request)
     rows = view.rows(request.where)
     total = rows.size
     if by:
@@ -55,7 +60,7 @@ def find(shard: Shard, view: View, request: pb.SearchRequest) -> pb.SearchReply:
         rows = _following(shard, view, rows, request.place)
         rows, places, follow = rows[:limit], [], rows.size
     fields = list(dict.fromkeys(request.fields))
-    first = {"id": pa.array(view.ids(rows), pa.string())}
+    first = {"id": tabular.words_of(view.names(rows))}
     demand = fresh.demand(request)
     reply = batch.answer(shard, view, rows, fields, request.format, first, demand)
     reply.total, reply.left = total, follow - rows.size

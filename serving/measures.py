@@ -161,7 +161,7 @@ def _column(view: View, rows: Column, which: Column, n: int, measure: Measure) -
     term = _term(view.kind, measure)
     if term is None or term.sort == ID or measure.how == "distinct":  # told one by one
         return np.bincount(which, minlength=n).astype(float).tolist()
-    column, known = term.read(view.within(rows))
+    column, known = term.read(view.chosen(rows))
     at = which
     if not known.all():
         at, column = which[known], column[known]
@@ -307,7 +307,7 @@ def oldest(view: View, rows: Column, request: pb.AggregateRequest) -> int:
     terms = [compile_term(view.kind, name) for name in request.by if name != "region"]
     terms += [term for m in request.measures if (term := _term(view.kind, parse(m))) is not None]
     least = []
-    part = view.within(rows)
+    part = view.chosen(rows)
     for group in fresh.behind(view.kind, [name for term in terms for name in term.names]):
         as_of = part.column(f"{group.name}.as_of")
         as_of = as_of[as_of != ABSENT]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from serving import cursors, find, measures, pages
 from serving.access import Identity
-from serving.find import LIMIT, MOST
 from serving.relations import resolve
 from serving.routes import Route
 from serving.sets import sealed
@@ -31,7 +30,7 @@ class Questions:
 
     async def search(self, request: pb.SearchRequest, who: Identity) -> pb.SearchReply:
         find.check(request.kind, request)
-        request.limit = min(request.limit or LIMIT, MOST)
+        request.limit = find.limit_of(request)
         asked = pages.begin(request, who, self._key)
         asked.where, sets = await resolve(
             self._shards, request.kind, request.where, who, request.when, request.after

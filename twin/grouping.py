@@ -29,7 +29,7 @@ def groups(
 ) -> tuple[list[tuple[str, ...]], Column]:
     """Return the distinct values of `by` among `rows` as texts, and which one each row has.
 
-    Raises TooMany for more than `most` of them.
+    `rows`: as a view returned them. Raises TooMany for more than `most` of them.
     """
     if not by:
         return [()], np.zeros(rows.size, np.int64)
@@ -82,7 +82,7 @@ def labelled(view: View, name: str, rows: Column, most: int = MOST) -> tuple[lis
         return view.ids(rows), np.arange(rows.size)
     if isinstance(term, Constant):
         raise BadRequest(f"{name} is no field to group by; name one")
-    column, known = term.read(view.within(rows))
+    column, known = term.read(view.chosen(rows))
     if column.dtype.kind == "i" and term.sort in {Dtype.TEXT, Dtype.FLAG, Dtype.MILESTONE}:
         distinct, which = numbered(np.where(known, column, -1) + 1, _bound(view, term.sort))
         values = distinct - 1

@@ -39,6 +39,11 @@ class View(Scope):
         names = self.snapshot.names[self.kind].take(rows).list()
         return [name.partition("/")[2] for name in names]
 
+    def chosen(self, rows: NDArray[np.int64]) -> View:
+        """Return the same, restricted to what `rows` returned: whole, where that was all."""
+        every = self.only is None and rows.size == self.size
+        return self if every else self._replace(only=rows)
+
     def names(self, rows: NDArray[np.int64]) -> Texts:
         """Return the same as `ids`, as texts. All rows must be of the tenant."""
         skip = len(self.tenant.encode()) + 1
