@@ -17,6 +17,7 @@ import grpc
 import msgspec
 
 from serving import faults
+from serving.analyst import Analyst
 from serving.answers import require
 from serving.client_alerts import Alerting
 from serving.client_past import Past
@@ -76,7 +77,8 @@ class Client:
     call on; the gateway says where they are. Then a shard that moves is waited for, `timeout_s` at
     most. No answer of a writer is taken that was replaced: it is FENCED, a Retryable.
 
-    What is asked of many twins, of the past, of alerts and of receipts: `serving/client_*.py`.
+    What is many rows is a pyarrow.Table (`serving.analyst`): shipments, sites, suppliers, stock,
+    alerts, sql, history, explain, watch. The same as messages: `past` and `alerting`.
     """
 
     def __init__(
@@ -97,15 +99,18 @@ class Client:
         if direct:
             self._direct = Direct(address, self._stub, self._metadata, OPTIONS, self._epochs)
         self._met = False
-        many, past = Searching(self), Past(self)
-        alerting, told = Alerting(self), Receipts(self)
+        many, told, analyst = Searching(self), Receipts(self), Analyst(self)
+        self.past, self.alerting = Past(self), Alerting(self)
         self.sql = Statements(self).sql
         self.search, self.search_all = many.search, many.search_all
         self.aggregate, self.columns = many.aggregate, many.columns
-        self.history, self.diff, self.first_true = past.history, past.diff, past.first_true
-        self.explain, self.preview, self.impact = past.explain, past.preview, past.impact
-        self.alerts, self.act = alerting.alerts, alerting.act
-        self.rehearse = alerting.rehearse
+        self.diff, self.first_true = self.past.diff, self.past.first_true
+        self.preview, self.impact = self.past.preview, self.past.impact
+        self.act, self.rehearse = self.alerting.act, self.alerting.rehearse
+        self.shipments, self.sites, self.stock = analyst.shipments, analyst.sites, analyst.stock
+        self.suppliers, self.alerts = analyst.suppliers, analyst.alerts
+        self.history, self.explain = analyst.history, analyst.explain
+        self.as_of, self.watch = analyst.as_of, analyst.watch
         self.receipts, self.receipt = told.receipts, told.receipt
         self.quarantine, self.redrive = told.quarantine, told.redrive
 

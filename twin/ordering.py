@@ -123,7 +123,9 @@ def _ranked(view: View, rows: Column, key: By) -> _Ranked:
         return _Ranked(np.zeros(rows.size, np.uint64), None)
     column, known = key.term.read(view.within(rows))
     words: list[str] | None = None
-    if key.term.sort == Dtype.TEXT:
+    if key.term.label == "region":  # of the shard: its lexicon need not have the word
+        column, words = np.ones(rows.size, np.int64), [view.region]
+    elif key.term.sort == Dtype.TEXT:
         column, words = _spelling(view, column, known)
     number = _sortable(column)
     if key.down:
