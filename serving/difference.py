@@ -37,11 +37,11 @@ def of_one(then: Then, kind: Kind, request: pb.DiffRequest, tenant: str) -> pb.D
         raise UnknownKey(f"no {kind.name} was called {request.id} at either moment")
     then.shard.require_marker()
     found = between(before, after)
-    there = found.change != CHANGED or found.before or found.after
+    there = found.change != CHANGED or bool(found.before or found.after)
     return pb.DiffReply(
         differences=[found] if there else [],
-        shown=bool(there),
-        total=bool(there),
+        shown=int(there),
+        total=int(there),
         now=then.now(pb.When()),
     )
 
