@@ -28,6 +28,8 @@ class Texts:
         self.term, self.yes = term, yes
 
     def mask(self, scope: Scope) -> Mask:
+        if self.term.label == "region":  # of the shard: its lexicon need not have the word
+            return np.full(scope.size, self._holds(scope, scope.region) is self.yes)
         column, known = self.term.read(scope)
         lexicon = scope.snapshot.lexicon
         said = np.zeros(len(lexicon) + 1, np.bool_)  # the last is that of NO_CODE
@@ -41,6 +43,9 @@ class Texts:
         codes = met(column[column >= 0], len(scope.snapshot.lexicon))
         passes = [self.test(word) for word in scope.snapshot.lexicon.words(codes)]
         return codes[np.array(passes, np.bool_)]
+
+    def _holds(self, scope: Scope, word: str) -> bool:
+        return self.test(word)
 
     def test(self, word: str) -> bool:
         raise NotImplementedError
@@ -73,7 +78,7 @@ class Same(Texts):
         words = self.words(scope)
         if not self.yes and (None in words or "" in words):  # SQL: it may be the unknown one
             return np.zeros(scope.size, np.bool_)
-        if not self.key and len(words) == 1:
+        if not self.key and len(words) == 1 and self.term.label != "region":
             return self._one(scope, words[0] or "")
         return super().mask(scope)
 
@@ -86,6 +91,9 @@ class Same(Texts):
         if not self.yes:
             found = (column != code) & known
         return found
+
+    def _holds(self, scope: Scope, word: str) -> bool:
+        return word in self.words(scope)
 
     def _codes(self, scope: Scope, column: Column) -> Column:
         code = scope.snapshot.lexicon.code

@@ -190,3 +190,19 @@ def test_a_bad_question_is_refused_with_its_code_word(client, ask, code):
 
 def at(us):
     return datetime.fromtimestamp(us / 1e6, UTC).replace(microsecond=us % SECOND)
+
+
+@pytest.mark.parametrize(
+    ("where", "total"),
+    [
+        ("region = 'west'", 150),
+        ("region != 'west'", 150),
+        ("region IN ('west', 'north')", 150),
+        ("region NOT IN ('west', 'east')", 0),
+        ("region LIKE 'w%' AND lat < 1", 5),
+        ("region > 'f'", 150),
+        ("region = 'nowhere'", 0),
+    ],
+)
+def test_a_filter_may_name_regions_though_no_shard_knows_their_words(client, where, total):
+    assert client.search("shipment", where).total == total
