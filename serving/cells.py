@@ -84,7 +84,7 @@ def require_region(shard: Shard, region: str) -> None:
 
 
 def why_absent(shard: Shard, kind: str, tenant: str, id: str, e: UnknownKey) -> TwinError:
-    """Return why a shard has no twin of an id: BAD_ID, NotOwner where another would hold it, `e`."""
+    """Return why a shard has no such twin: BAD_ID, NotOwner where another would hold it, `e`."""
     _, id_ = keeper(kind, id)
     if not good_ids(texts([id_]))[0]:
         return BadRequest("an id is 1 to 128 letters, digits and . _ : -; send such", "BAD_ID")

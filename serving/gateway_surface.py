@@ -20,6 +20,7 @@ from serving.alerts_gateway import GatewayAlerts
 from serving.find import LIMIT
 from serving.forward import Forward
 from serving.impact import Impact
+from serving.past_gateway import PastOfGateway, anywhere
 from serving.pipeline import pipelined
 from serving.questions import Questions
 from serving.relations import resolve
@@ -30,11 +31,9 @@ from serving.splitting import Splitter
 from serving.sql_forward import GatewayTables
 from serving.wire import twin_pb2 as pb
 from twin.errors import (
-    AmbiguousKey,
     AsOfTooEarly,
     BadRequest,
     Unavailable,
-    UnknownKey,
 )
 from twin.kinds import KINDS
 from twin.texts import texts
@@ -60,6 +59,7 @@ class GatewaySurface:
         self.alerts = GatewayAlerts(self._shards, clock, self.search, self.get)
         self._questions = Questions(self._shards, folder / "key", clock)
         self._impact = Impact(self._questions, clock)
+        self.past = PastOfGateway(self._shards, folder / "key", self._kind)
         self.tables = GatewayTables(folder, region, self._shards)
 
     async def ingest(
@@ -74,29 +74,11 @@ class GatewaySurface:
             forward.close()
 
     async def get(self, request: pb.GetRequest, who: Identity) -> pb.GetReply:
-        kind = self._kind(request.kind)
-        regions = [request.region] if request.region else self._routes.regions()
-        ids = texts([request.id])
-        owners = [self._routes.owner(kind, region, who.tenant, ids)[0] for region in regions]
         asked = pb.GetRequest()
         asked.CopyFrom(request)
-        asked.kind = kind
-        answers = await asyncio.gather(
-            *(self._shards.ask(owner, "Get", asked, who) for owner in owners),
-            return_exceptions=True,
-        )
-        found = [a for a in answers if isinstance(a, pb.GetReply)]
-        if len(found) > 1:
-            keys = ", ".join(reply.twin.key for reply in found)
-            raise AmbiguousKey(f"{request.id} names {keys}; ask with a region")
-        failed = [a for a in answers if isinstance(a, BaseException)]
-        nothing = (UnknownKey, AsOfTooEarly)  # it is not there, or was not by then
-        if not found:
-            unknown = [e for e in failed if isinstance(e, UnknownKey)] or failed
-            raise next((e for e in failed if not isinstance(e, nothing)), unknown[0])
-        if any(not isinstance(e, nothing) for e in failed):
-            found[0].mode = pb.DEGRADED  # a region that does not answer may hold one of that name
-        return found[0]
+        asked.kind = self._kind(request.kind)
+        reply: pb.GetReply = await anywhere(self._shards, "Get", asked, who)
+        return reply
 
     async def batch_get(self, request: pb.BatchGetRequest, who: Identity) -> pb.SearchReply:
         request.kind = self._kind(request.kind)
@@ -188,7 +170,8 @@ class GatewaySurface:
         request.kind = self._kind(request.kind)
         _, sets = await resolve(self._shards, request.kind, request.where, who, request.when)
         sealed(sets, request)
-        for route in self._shards.known(request.kind, request.region):
+        routes = self._shards.known(request.kind, request.region)
+        for route in routes:
             stub = self._shards.stub(route)
             try:
                 async for piece in stub.Columns(
@@ -196,7 +179,10 @@ class GatewaySurface:
                 ):
                     yield piece
             except grpc.aio.AioRpcError as e:
-                raise faults.from_grpc(e) from e
+                error = faults.from_grpc(e)
+                if isinstance(error, AsOfTooEarly) and len(routes) > 1:
+                    continue  # it has nothing to say of a time before it
+                raise error from e
 
     async def close(self) -> None:
         await self.tables.close()

@@ -43,6 +43,18 @@ class Alarms(Protocol):
     async def rehearse(self, request: pb.RehearseRequest, who: Identity) -> pb.RehearseReply: ...
 
 
+class PastPort(Protocol):
+    """What a shard or a gateway answers about the past."""
+
+    async def history(self, request: pb.HistoryRequest, who: Identity) -> pb.HistoryReply: ...
+    async def diff(self, request: pb.DiffRequest, who: Identity) -> pb.DiffReply: ...
+    async def first_true(
+        self, request: pb.FirstTrueRequest, who: Identity
+    ) -> pb.FirstTrueReply: ...
+    async def explain(self, request: pb.ExplainRequest, who: Identity) -> pb.ExplainReply: ...
+    async def preview(self, request: pb.PreviewRequest, who: Identity) -> pb.PreviewReply: ...
+
+
 class TablesPort(Protocol):
     """What answers in tables."""
 
@@ -76,6 +88,8 @@ class Surface(Protocol):
     def columns(
         self, request: pb.ColumnsRequest, who: Identity
     ) -> AsyncIterator[pb.ColumnsReply]: ...
+    @property
+    def past(self) -> PastPort: ...
     @property
     def tables(self) -> TablesPort: ...
 
@@ -151,6 +165,21 @@ class TwinServicer(rpc.TwinServicer):
 
     async def Status(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.status, request, context)
+
+    async def History(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.past.history, request, context)
+
+    async def Diff(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.past.diff, request, context)
+
+    async def FirstTrue(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.past.first_true, request, context)
+
+    async def Explain(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.past.explain, request, context)
+
+    async def Preview(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._surface.past.preview, request, context)
 
     async def _answer(
         self,

@@ -29,6 +29,7 @@ from serving.deliver import Delivery
 from serving.intake import Answer, Intake, Waiting
 from serving.load import Load, Memory
 from serving.past import Then, asked
+from serving.past_shard import PastOfShard
 from serving.pipeline import pipelined
 from serving.quarantine import Quarantine
 from serving.replies import Replies
@@ -77,6 +78,7 @@ class ShardSurface:
         self.delivery: Delivery | None = None
         self._quarantine = Quarantine(shard)
         self.then = Then(shard, clock)
+        self.past = PastOfShard(self.then, self._kind)
         self.alerts = ShardAlerts(shard, self._io, clock, self._end)
         self.tables = Tables(shard, clock, self.then.state)
 
