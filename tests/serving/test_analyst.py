@@ -196,7 +196,7 @@ def at(us):
     ("where", "total"),
     [
         ("region = 'west'", 150),
-        ("region != 'west'", 150),
+        ("region != 'west' AND lat IS KNOWN", 150),
         ("region IN ('west', 'north')", 150),
         ("region NOT IN ('west', 'east')", 0),
         ("region LIKE 'w%' AND lat < 1", 5),
