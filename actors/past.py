@@ -97,8 +97,13 @@ class Past:
             )
         return low
 
-    def find(self, kind: str, tenant: str, id: str, known_at: int = END) -> Found:
-        """Return a twin with its chain. Raises UnknownKey, also where it was not known yet."""
+    def find(
+        self, kind: str, tenant: str, id: str, known_at: int = END, before: int = END
+    ) -> Found:
+        """Return a twin with its chain, of what was known, and of offsets below `before`.
+
+        Raises UnknownKey, also where it was not known yet.
+        """
         name = f"{tenant}/{id}"
 
         def look(state: State) -> tuple[int, int, NDArray[np.int64], int]:
@@ -108,7 +113,7 @@ class Past:
             return row, head, state.ranks(), state.next
 
         row, head, ranks, end = self._shard.study(look)
-        cut = end if known_at >= END else self.cut(known_at)
+        cut = min(before, end if known_at >= END else self.cut(known_at))
         picked = gather([head], self.read, cut) if row >= 0 else []
         if not picked:
             raise unknown(kind, id)

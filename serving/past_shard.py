@@ -5,8 +5,9 @@ Of a twin that is not the asker's, or was not there, every answer is the same: E
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from serving import explain, preview, story
@@ -14,10 +15,12 @@ from serving.access import Identity
 from serving.cells import require_region, why_absent
 from serving.difference import of_one, of_table
 from serving.past import Then, asked
+from serving.rulebook import Rulebook
 from serving.sets import opened
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, UnknownKey
 from twin.kinds import Kind
+from twin.rules import Ready
 
 
 class PastOfShard:
@@ -26,7 +29,11 @@ class PastOfShard:
     def __init__(self, then: Then, kind: Callable[[str], Kind]) -> None:
         self._then = then
         self._kind = kind
-        self.rules: preview.Rules = tuple  # what alerts are judged by, once somebody has told
+        self._rulebook: Rulebook | None = None
+
+    def begin(self, folder: Path) -> None:
+        """Judge previews by the rules of a data directory."""
+        self._rulebook = Rulebook(folder)
 
     async def history(self, request: pb.HistoryRequest, who: Identity) -> pb.HistoryReply:
         return await self._about(story.history, request, who)
@@ -39,7 +46,7 @@ class PastOfShard:
 
     async def preview(self, request: pb.PreviewRequest, who: Identity) -> pb.PreviewReply:
         return await self._then.walk(
-            partial(preview.answer, self._then, request, who.tenant, self.rules)
+            partial(preview.answer, self._then, request, who.tenant, self._rules)
         )
 
     async def diff(self, request: pb.DiffRequest, who: Identity) -> pb.DiffReply:
@@ -63,3 +70,6 @@ class PastOfShard:
             return await self._then.walk(partial(work, self._then, kind, request, who.tenant))
         except UnknownKey as e:
             raise why_absent(shard, kind.name, who.tenant, request.id, e) from e
+
+    def _rules(self) -> Sequence[Ready]:
+        return self._rulebook.book().ready if self._rulebook is not None else ()

@@ -313,6 +313,7 @@ def serve(
         if "shipment" in shard.rule.kinds:  # what other twins' facts are derived from
             surface.delivery = Delivery(shard, key.parent)
         surface.alerts.begin(key.parent)
+        surface.past.begin(key.parent)
         held["stopping"] = stopping = asyncio.Event()
         started.set()
         await stopping.wait()
