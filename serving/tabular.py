@@ -142,7 +142,7 @@ def _group(
         column, count = found.known(field.name, _LEAST.get(field.dtype, 0))
         if count:
             is_known = None if count == rows.size else known(column, field.dtype)
-            if hidden is not None:
+            if told is not None and hidden is not None:
                 is_known = told if is_known is None else is_known & told
             columns[field.name] = _cells(column, is_known, field.dtype, lexicon)
     columns[f"{group.name}_as_of"] = Cells(as_of, told)

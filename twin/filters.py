@@ -38,8 +38,16 @@ from twin.terms import (
 )
 
 REMEMBERED = 256  # compiled filters
-_SIGNS = {exp.EQ: "=", exp.NEQ: "!=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
-_MATH = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+_SIGNS: dict[type[where.Tree], str] = {
+    exp.EQ: "=",
+    exp.NEQ: "!=",
+    exp.LT: "<",
+    exp.LTE: "<=",
+    exp.GT: ">",
+    exp.GTE: ">=",
+}
+_MATH: dict[type[where.Tree], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+_PARTS = ("this", "table", "db")  # of a dotted name, from its end
 _ANSWERS = frozenset(("known", "absent"))
 
 
@@ -334,8 +342,12 @@ class _Compiler:
         kind = REFERENCES[self.kind][reference]
         inner = tree.copy()
         for column in [c for c in _columns(inner) if len(c.parts) > 1]:
-            short = exp.column(*[part.copy() for part in reversed(column.parts[1:])])
-            column.replace(short)
+            named = [exp.to_identifier(part.name) for part in reversed(column.parts[1:])]
+            short = exp.Column(**dict(zip(_PARTS, named, strict=False)))
+            if column is inner:
+                inner = short
+            else:
+                column.replace(short)
         own = self._named(reference)
         if isinstance(inner, exp.Is) and not isinstance(inner.expression, exp.Boolean):
             known = inner.expression.name.lower() == "known"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from twin.errors import BadRequest
 from twin.kernels import I32, I64, U8, U64, jit, siphash
 from twin.slots import EMPTY, find_names
-from twin.texts import Texts
+from twin.texts import Texts, texts
 
 NEWLINE = 10
 SHORT = 127  # codes that one byte can name
@@ -139,6 +139,43 @@ def find_name(slots: I32, starts: I64, arena: U8, content: U8) -> int:
 
 
 @jit
+def id_signs(
+    offsets: I64, content: U8, rows: I64, skip: int, wanted: U8, begin: bool, out: U8
+) -> None:
+    """Put into `out` how each text without its first `skip` bytes is to another: 0 less, 1, 2.
+
+    `begin`: 1 where it begins with the other.
+    """
+    for i in range(rows.size):
+        first = offsets[rows[i]] + skip
+        length = offsets[rows[i] + 1] - first
+        shorter = min(length, wanted.size)
+        sign = 1
+        for j in range(shorter):
+            if content[first + j] != wanted[j]:
+                sign = 2 if content[first + j] > wanted[j] else 0
+                break
+        if sign == 1 and length != wanted.size and not (begin and length > wanted.size):
+            sign = 2 if length > wanted.size else 0
+        out[i] = sign
+
+
+@jit
+def id_words(offsets: I64, content: U8, rows: I64, skip: int, out: U64) -> None:
+    """Put the eight bytes behind the first `skip` of each text into `out`, 0 beyond its end.
+
+    The first of them counts most, so that they are in the order of the texts.
+    """
+    for i in range(rows.size):
+        first, last = offsets[rows[i]] + skip, offsets[rows[i] + 1]
+        word = np.uint64(0)
+        for j in range(8):
+            byte = content[first + j] if first + j < last else 0
+            word = word << np.uint64(8) | np.uint64(byte)
+        out[i] = word
+
+
+@jit
 def _named(prefix: U8, lines: U8, offsets: I64, out: U8) -> None:
     to, count = 0, 0
     begins = True
@@ -195,3 +232,7 @@ def warm() -> None:
         for some in (places, at):
             put_back(slots, places, value, some, value.copy())
         put_whole(0, places, places, value, value.copy())
+    ids = texts(["t/a"])
+    for content in (ids.content, ids.content.copy()):
+        id_signs(ids.offsets, content, rows, 2, ids.content, False, np.empty(1, np.uint8))
+        id_words(ids.offsets, content, rows, 2, np.empty(1, np.uint64))

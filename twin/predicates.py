@@ -157,7 +157,9 @@ class Between(NamedTuple):
             a, b = _ranks(scope, a, b)
         with np.errstate(invalid="ignore"):
             found: Mask = np.asarray(OPERATORS[self.operator](a, b), np.bool_)
-        return found & a_known & b_known
+        found &= a_known
+        found &= b_known
+        return found
 
 
 def _ranks(scope: Scope, a: Column, b: Column) -> tuple[Column, Column]:
@@ -183,7 +185,8 @@ class Among(NamedTuple):
         fits = [v for v in self.values if not whole or (v == int(v) and abs(v) < 2**63)]
         wanted = np.array([int(v) if whole else v for v in fits], np.int64 if whole else np.float64)
         found: Mask = np.isin(column, wanted, invert=not self.yes)
-        return found & known
+        found &= known
+        return found
 
 
 class Known(NamedTuple):

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.parser import Parser
-from sqlglot.tokens import Token, Tokenizer, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokens import Tokenizer
 
 from twin.errors import BadRequest
 
@@ -22,7 +23,7 @@ MOST_COMPARISONS = 64
 MOST_LITERALS = 10_000
 DEEPEST = 16  # parentheses, NOTs and signs within each other
 REMEMBERED = 256  # filters; their trees are read only
-Tree = exp.Expression
+Tree = exp.Expr
 
 _KEYWORDS = frozenset(
     (
