@@ -54,6 +54,18 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segments_s: NotNegative = 0.0  # 0: for ever
 
 
+class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to tell of what happens to alerts: [[webhooks]]."""
+
+    name: str
+    url: str
+    where: str = ""  # a filter over alerts; all if empty
+    events: tuple[str, ...] = ()  # raised, cleared, acknowledged, ...; all if empty
+    secret_file: str = ""  # webhooks/NAME.secret in the data directory if empty, made when needed
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0  # for it to answer
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=30)] = 10  # before a message is put aside
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be set, with its default."""
 
@@ -67,6 +79,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed: Positive = 21_600.0  # of the replay clock: 1 day in 4 s
     storage: Storage = msgspec.field(default_factory=Storage)
     retention: Retention = msgspec.field(default_factory=Retention)
+    webhooks: tuple[Webhook, ...] = ()
 
     def http_port(self, region: str) -> int:
         return self.base_port + REGION_STEP * self.regions.index(region)
@@ -214,6 +227,10 @@ def _check(config: Config) -> None:
         wrong = f"storage.url {url!r} names no storage; file:///a/folder or s3://bucket/prefix does"
     elif config.retention.segments_s and not url:
         wrong = "retention.segments_s removes what is archived, and storage.url names no archive"
+    elif config.webhooks:
+        from cluster import hooks  # noqa: PLC0415 - a filter needs numpy, a command line does not
+
+        wrong = hooks.wrong(config.webhooks)
     if wrong:
         raise BadRequest(wrong, "CONFIG_INVALID")
 

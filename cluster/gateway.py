@@ -16,12 +16,14 @@ import msgspec
 
 from cluster.clock import Clock
 from cluster.config import Config
+from cluster.hooks import begin, notes_of
 from serving.client import Client, minter
 from serving.gateway import run
 from serving.http_ports import Predict
 from serving.inference import Inference
 from serving.inference_gateway import AWAY, ServeOrRule
 from serving.inference_models import Shelf
+from serving.rulebook import Rulebook
 from serving.wire import twin_pb2 as pb
 
 
@@ -35,10 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     folder: Path = given.folder.resolve()
     clock = Clock(folder)
 
+    rulebook = Rulebook(folder)
     config = msgspec.json.decode((folder / "config.json").read_bytes(), type=Config)
 
     def about() -> pb.StatusReply:
-        said = notes(folder)
+        said = notes(folder) | notes_of(folder, config) | faults(rulebook)
         waiting = config.serve and said.get("serve") != "ready"  # the lane table answers meanwhile
         return pb.StatusReply(
             mode=pb.DEGRADED if waiting else pb.NORMAL,
@@ -50,7 +53,12 @@ def main(argv: list[str] | None = None) -> int:
 
     predict = predictions(folder, config, given.region, given.grpc_port, clock)
     ports = (given.grpc_port, given.http_port)
-    asyncio.run(run(folder, given.region, *ports, clock.now_us, about, predict))
+    hooks = begin(folder, config, given.region, given.grpc_port)
+    try:
+        asyncio.run(run(folder, given.region, *ports, clock.now_us, about, predict))
+    finally:
+        if hooks is not None:
+            hooks.stop()
     return 0
 
 
@@ -60,6 +68,11 @@ def predictions(folder: Path, config: Config, region: str, grpc_port: int, clock
     rule = Inference(region, twin, Shelf(folder / "models"), clock.now_us, by_rule=AWAY)
     url = f"http://127.0.0.1:{config.serve_port}/{region}" if config.serve else ""
     return ServeOrRule(url, minter(folder, "gateway", ["read"]), rule)
+
+
+def faults(rulebook: Rulebook) -> dict[str, str]:
+    """Return what is wrong with files of rules: what they said before goes on."""
+    return {f"rules {name}": text for name, text in rulebook.book().faults.items()}
 
 
 def notes(folder: Path) -> dict[str, str]:

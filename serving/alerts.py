@@ -23,6 +23,7 @@ from actors.shard import Shard
 from actors.watchman import Watchman
 from serving import deadline
 from serving.access import Identity
+from serving.alert_tail import AlertTail
 from serving.cells import point
 from serving.rulebook import Rulebook
 from serving.wire import twin_pb2 as pb
@@ -48,7 +49,7 @@ LONGEST = 200  # characters of an alert's id
 
 
 class ShardAlerts:
-    """What a shard answers about its alerts. `read`: does something in a reader's thread."""
+    """What a shard answers about its alerts."""
 
     def __init__(
         self,
@@ -60,11 +61,14 @@ class ShardAlerts:
         self.watch: Watch | None = None
         self._shard, self._io, self._clock, self._end = shard, io, clock, end
         self._rehearsing = asyncio.Lock()  # one at a time: each takes a state's memory
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="alert tail")
         self._rehearser = ThreadPoolExecutor(1, thread_name_prefix="rehearsal")
 
     def begin(self, folder: Path) -> None:
         """Watch the shard from now on, if it holds alerts."""
         if ALERT in self._shard.rule.kinds:
+            self._tail = AlertTail(self._shard, self._clock)
+            self._shard.watches = (*self._shard.watches, self._tail.watch)
             self.watch = Watch(self._shard, folder, self._io, self._clock, self._end)
 
     def stop(self) -> None:
@@ -72,7 +76,11 @@ class ShardAlerts:
             self.watch.stop()
 
     async def alerts(self, request: pb.AlertsRequest, who: Identity) -> pb.AlertsReply:
-        raise BadRequest("a shard ranks no alerts; ask a gateway")
+        if not request.events:
+            raise BadRequest("a shard ranks no alerts; ask a gateway")
+        self._watching()
+        work = partial(self._tail.answer, request, who)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     async def act(self, request: pb.ActRequest, who: Identity) -> pb.ActReply:
         watch = self._watching()

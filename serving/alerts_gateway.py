@@ -40,6 +40,8 @@ class GatewayAlerts:
     async def alerts(self, request: pb.AlertsRequest, who: Identity) -> pb.AlertsReply:
         if request.limit < 0:
             raise BadRequest("limit is 1 or more; leave it out for the usual number")
+        if request.events:
+            return await self._events(request, who)
         limit = min(request.limit or LIMIT, MOST)
         where = request.where or STANDING
         if request.order and not request.incidents:
@@ -109,6 +111,22 @@ class GatewayAlerts:
                     examples=[text for part in parts for text in part.examples][:EXAMPLES],
                 )
             )
+        return reply
+
+    async def _events(self, request: pb.AlertsRequest, who: Identity) -> pb.AlertsReply:
+        """Return what shards journaled of their alerts; from where on to ask, of each."""
+        routes = self._shards.known(ALERT, request.region)
+        answers, missing = await self._shards.all(routes, "Alerts", request, who)
+        events = [event for answer in answers for event in answer.events]
+        reply = pb.AlertsReply(
+            events=events,
+            shown=len(events),
+            mode=pb.DEGRADED if missing else pb.NORMAL,
+            now=self._clock(),
+            missing=missing,
+        )
+        for answer in answers:
+            reply.next.update(answer.next)
         return reply
 
     async def _rehearsed(

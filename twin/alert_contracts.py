@@ -164,3 +164,4 @@ ALERTS: tuple[Contract, ...] = (
         "Somebody wrote down what they know about the alert.",
     ),
 )
+HAPPENINGS = tuple(contract.type.partition(".")[2] for contract in ALERTS)

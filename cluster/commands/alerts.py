@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import click
 from cluster import show
 from cluster.cli import DEGRADED
 from cluster.commands.search import show_mode
+from cluster.config import FILE, Webhook, load
 from serving import records
 from serving.client import Client, TwinState, connect
+from serving.webhooks import Files
 from serving.wire import twin_pb2 as pb
 from twin.compare import time_us
 from twin.errors import BadRequest
@@ -138,6 +141,64 @@ def comment(alert: str, note: str, region: str, folder: Path, as_json: bool) -> 
     """Write down NOTE with ALERT."""
     asked = pb.ActRequest(alert=alert, action="comment", note=note, region=region)
     _act(folder, as_json, "", asked)
+
+
+@command.group()
+def webhooks() -> None:
+    """Show the webhooks of twin.toml, and send again what was put aside."""
+
+
+@webhooks.command("list")
+@show.folder_option
+@show.json_option
+def list_(folder: Path, as_json: bool) -> int:
+    """Print how each webhook stands; status 3 if one is failing, or has dead letters."""
+    rows = [_hook(folder, hook) for hook in _configured()]
+    if as_json:
+        show.json({"webhooks": rows})
+    else:
+        heads = ("name", "url", "where", "events", "taken", "dead_letters", "failing")
+        if rows:
+            show.table(heads, [[str(row[head] or "-") for head in heads] for row in rows])
+        click.echo(f"  {len(rows)} webhooks   [[webhooks]] in {FILE} names them")
+        for row in rows:
+            for dead in row["dead"]:
+                click.echo(f"  put aside {dead['id']}: {dead['why']}")
+    return DEGRADED if any(row["dead_letters"] or row["failing"] for row in rows) else 0
+
+
+@webhooks.command()
+@click.argument("name")
+@show.folder_option
+@show.json_option
+def redeliver(name: str, folder: Path, as_json: bool) -> None:
+    """Have what was put aside for NAME sent again, under the ids it had."""
+    if name not in {hook.name for hook in _configured()}:
+        raise BadRequest(f"no webhook is called {name}; `twin alerts webhooks list` names them")
+    count = Files(folder, name).ask_again()
+    if as_json:
+        show.json({"webhook": name, "again": count})
+    else:
+        click.echo(f"  {count} messages are sent again")
+
+
+def _configured() -> tuple[Webhook, ...]:
+    return load(Path(FILE), os.environ).config.webhooks
+
+
+def _hook(folder: Path, hook: Webhook) -> dict[str, Any]:
+    files = Files(folder, hook.name)
+    standing, dead = files.standing(), files.dead()
+    return {
+        "name": hook.name,
+        "url": hook.url,
+        "where": hook.where,
+        "events": ",".join(hook.events),
+        "taken": standing.taken,
+        "failing": standing.failing,
+        "dead_letters": len(dead),
+        "dead": [{"id": one.id, "why": one.why, "attempts": one.attempts} for one in dead],
+    }
 
 
 def _act(folder: Path, as_json: bool, note: str, asked: pb.ActRequest) -> None:
