@@ -98,24 +98,21 @@ class Crossings:
         """Return what crosses, and remember it."""
         hot, cool = masks(ready, sight)
         held = self.held(ready.rule.kind, ready.rule.name)
-        wanted = hot
-        if held:
-            wanted = hot | np.isin(sight.rows, np.fromiter(held, np.int64, len(held)))
-        at = np.flatnonzero(wanted)
-        if not at.size:
+        if not held and not hot.any():
             return []
+        known = np.fromiter(held, np.int64, len(held))  # a row may come twice: hot, and then not
+        wanted = np.isin(sight.rows, np.concatenate([known, sight.rows[hot]]))
+        at = np.flatnonzero(wanted)
         became = since(ready, sight, at)
         found = []
         for i, at_us in zip(at.tolist(), became.tolist(), strict=True):
             row, offset, now_us = (int(of[i]) for of in (sight.rows, sight.offset, sight.seen))
-            known = held.get(row)
-            if known is None:
-                known = self._recall(ready, row)
+            before = held.get(row) or self._recall(ready, row)
             judged = offset + 1 if offset != SWEPT else sight.judged
-            if known is not None and judged - (offset != SWEPT) < known.offset:
+            if before is not None and judged - (offset != SWEPT) < before.offset:
                 continue  # it was judged before: a restart goes back some way
             begun = at_us if at_us != ABSENT else now_us
-            what, after = step(ready, known, bool(hot[i]), bool(cool[i]), begun, now_us)
+            what, after = step(ready, before, bool(hot[i]), bool(cool[i]), begun, now_us)
             after = after._replace(offset=judged)
             _remember(held, row, after)
             if what is None:

@@ -1,0 +1,104 @@
+"""What crosses, against an oracle that knows nothing of rows, masks or memories.
+
+A history is what a thermometer said of one shipment, oldest first. The oracle walks through it
+and says what a rule with its hysteresis and its clock has to say.
+"""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.twin.judging import Judge
+
+HOUR_US = 3_600_000_000
+RULE = """
+[[rule]]
+name = "warm"
+kind = "shipment"
+when = "temp_c > 8"
+severity = "critical"
+"""
+READINGS = st.lists(
+    st.tuples(st.integers(1, 5), st.sampled_from([3.0, 7.5, 9.0])), min_size=1, max_size=14
+)
+
+
+def oracle(readings, held_h=0, total=False, hysteresis=False):
+    """Return (what, at) of each crossing. `readings`: (hours since the one before, degC)."""
+    said, raised, since, spent, now = [], False, None, 0, 0
+    for hours, temp in readings:
+        now += hours
+        hot = temp > 8
+        over = temp < 7 if hysteresis else not hot
+        if raised:
+            if over:
+                said.append(("cleared", now))
+                spent += (now - since) if total else 0
+                raised, since = False, None
+            continue
+        if not hot:
+            if since is not None:
+                said.append(("lapsed", now))
+                spent += (now - since) if total else 0
+                since = None
+            continue
+        begins = since is None
+        since = now if begins else since
+        if now - since + spent >= held_h:
+            said.append(("raised", now))
+            raised = True
+        elif begins:
+            said.append(("noticed", now))
+    return said
+
+
+def judged(rule, readings, cuts=()):
+    judge, now, said, batch = Judge(rule), 0, [], []
+    for number, (hours, temp) in enumerate(readings):
+        now += hours
+        batch.append((now * HOUR_US, temp))
+        if number in cuts or number == len(readings) - 1:
+            said += judge.readings("s", batch)
+            batch = []
+    return [(one.what.value, one.at_us // HOUR_US) for one in said]
+
+
+@given(READINGS)
+def test_raised_on_crossing_and_cleared_on_return_and_not_repeated(readings):
+    assert judged(RULE, readings) == oracle(readings)
+
+
+@given(READINGS)
+def test_with_hysteresis_it_is_cleared_only_beyond_the_second_threshold(readings):
+    rule = RULE + 'clear = "temp_c < 7"'
+
+    assert judged(rule, readings) == oracle(readings, hysteresis=True)
+
+
+@given(READINGS, st.integers(1, 8))
+def test_it_must_hold_for_as_long_as_the_rule_asks(readings, held_h):
+    assert judged(f'{RULE}for = "{held_h}h"', readings) == oracle(readings, held_h)
+
+
+@given(READINGS, st.integers(1, 8), st.booleans())
+def test_the_excursion_clock_adds_up_all_the_times_it_held(readings, held_h, hysteresis):
+    rule = f'{RULE}for = "{held_h}h"\ntotal = true\n' + ('clear = "temp_c < 7"' * hysteresis)
+
+    assert judged(rule, readings) == oracle(readings, held_h, total=True, hysteresis=hysteresis)
+
+
+@given(READINGS, st.integers(0, 8), st.sets(st.integers(0, 13)))
+def test_readings_that_come_together_are_judged_one_by_one(readings, held_h, cuts):
+    rule = f'{RULE}for = "{held_h}h"'
+
+    assert judged(rule, readings, cuts) == oracle(readings, held_h)
+
+
+@given(READINGS, st.integers(0, 13))
+def test_what_was_judged_before_is_not_judged_again(readings, back):
+    judge, now, every = Judge(RULE), 0, []
+    for hours, temp in readings:
+        now += hours
+        every.append((now * HOUR_US, temp))
+    judge.readings("s", every)
+
+    assert judge.again(back) == []
