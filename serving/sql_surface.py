@@ -59,8 +59,10 @@ class SqlSurface:
         self._shards = Shards(folder)
         self._fetch = Fetch(self._shards, cache)
         self._catalogue = Catalogue()
-        self._slots = [Slot() for _ in range(running)]
-        self._free = asyncio.Semaphore(running)
+        self._slots: asyncio.Queue[Slot] = asyncio.Queue()
+        for _ in range(running):
+            self._slots.put_nowait(Slot())
+        self._ending: set[asyncio.Future[None]] = set()
         self._threads = ThreadPoolExecutor(running, thread_name_prefix="statement")
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="catalogue")
         self._longest_s = longest_s
@@ -68,8 +70,7 @@ class SqlSurface:
         self._inside = 0
 
     async def close(self) -> None:
-        for slot in self._slots:
-            slot.stop()
+        """Let go of the shards. What still runs ends with the process."""
         await self._shards.close()
 
     async def sql(self, request: pb.SqlRequest, who: Identity) -> AsyncIterator[pb.SqlReply]:
@@ -141,25 +142,28 @@ class SqlSurface:
         now = self._clock()
         bind = partial(self._catalogue.bind, statement, now, values)
         await loop.run_in_executor(self._readers, bind)
-        async with self._free:  # before the columns, which take memory too
+        slot = await self._slots.get()  # before the columns, which take memory too
+        try:
             taken = await self._fetch.take(statement, request, who, now)
-            run = (statement, taken.tables, taken.now_us, limit, values)
-            result = await self._run(*run)
+            run = partial(slot.run, statement, taken.tables, taken.now_us, limit, values)
+            running = loop.run_in_executor(self._threads, run)
+        except BaseException:
+            self._slots.put_nowait(slot)
+            raise
+        running.add_done_callback(partial(self._free, slot))
+        try:
+            result = await asyncio.shield(running)
+        except asyncio.CancelledError:  # nobody waits for it any more
+            ending = asyncio.ensure_future(_end(slot, running))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            raise
         return Answer(result, taken.offsets, taken.missing, taken.now_us)
 
-    async def _run(self, *what: Any) -> Result:
-        """Run a statement in a free database; interrupt it when nobody waits for it any more."""
-        slot = self._slots.pop()
-        running = asyncio.get_running_loop().run_in_executor(self._threads, slot.run, *what)
-        try:
-            return await asyncio.shield(running)
-        finally:
-            while not running.done():
-                slot.stop()
-                await asyncio.wait([running], timeout=AGAIN_S)
-            if not running.cancelled():
-                running.exception()  # of one that was interrupted: it is told as a timeout
-            self._slots.append(slot)
+    def _free(self, slot: Slot, ran: asyncio.Future[Result]) -> None:
+        self._slots.put_nowait(slot)
+        if not ran.cancelled():
+            ran.exception()  # of one that was ended nobody asks
 
     async def _read(self, text: str) -> Statement:
         read = partial(self._catalogue.read, text)
@@ -168,3 +172,10 @@ class SqlSurface:
     async def _told(self, statement: Statement, limit: int) -> Result:
         tell = partial(self._catalogue.answer, statement, self._clock(), limit)
         return await asyncio.get_running_loop().run_in_executor(self._readers, tell)
+
+
+async def _end(slot: Slot, running: asyncio.Future[Result]) -> None:
+    """Interrupt a statement until it has ended: an interrupt that comes too soon is lost."""
+    while not running.done():
+        slot.stop()
+        await asyncio.wait([running], timeout=AGAIN_S)
