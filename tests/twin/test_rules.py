@@ -56,7 +56,10 @@ def test_the_packaged_rules_can_be_judged_and_cover_what_a_supply_chain_fears():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("temp_c > 8", "temp_cc > 8"), "rule warm in its when: shipment has no field temp_cc; did you mean temp_c?"),
+        (
+            ("temp_c > 8", "temp_cc > 8"),
+            "rule warm in its when: shipment has no field temp_cc; did you mean temp_c?",
+        ),
         (("temp_c > 8", "temp_c > 'hot'"), "rule warm in its when: "),
         (("temp_c > 8", "temp_c >"), "rule warm in its when: cannot read the filter 'temp_c >'"),
         (("temp_c > 8", " "), "rule warm has an empty when, which always holds; say when"),
@@ -67,19 +70,37 @@ def test_the_packaged_rules_can_be_judged_and_cover_what_a_supply_chain_fears():
         (('"shipment"', '"alert"'), "sets kind to 'alert'"),
         (('"warm"', '"Too Warm"'), "has a name that is not small letters"),
         (('severity = "critical"', ""), "rule warm lacks severity; give it one"),
-        (('"critical"', '"critical"\nfor = "4 parsecs"'), "sets for to '4 parsecs', no duration; write 30s, 15m, 4h or 2d"),
+        (
+            ('"critical"', '"critical"\nfor = "4 parsecs"'),
+            "sets for to '4 parsecs', no duration; write 30s, 15m, 4h or 2d",
+        ),
         (('"critical"', '"critical"\nfor = 4'), "sets for to 4; it is a text in quotes"),
         (('"critical"', '"critical"\nevery = "0s"'), "sets every to '0s', no duration"),
-        (('"critical"', '"critical"\nsla = "month"'), "sets sla to 'month'; there are hour, shift, day, week"),
-        (('"critical"', '"critical"\nmassage = "x"'), "sets massage, which is no key; did you mean message?"),
-        (('"critical"', '"critical"\nmessage = "{temp_f} F"'), "in its message: shipment has no field temp_f; did you mean temp_c?"),
+        (
+            ('"critical"', '"critical"\nsla = "month"'),
+            "sets sla to 'month'; there are hour, shift, day, week",
+        ),
+        (
+            ('"critical"', '"critical"\nmassage = "x"'),
+            "sets massage, which is no key; did you mean message?",
+        ),
+        (
+            ('"critical"', '"critical"\nmessage = "{temp_f} F"'),
+            "in its message: shipment has no field temp_f; did you mean temp_c?",
+        ),
         (('"critical"', '"critical"\nmessage = "{temp_c"'), "has a message that cannot be read"),
-        (('"critical"', '"critical"\nmessage = "{delay_days}"'), "delay_days is computed; name a field"),
-        (('"critical"', '"critical"\nvalue = "product"'), "has the value product, which is no amount"),
+        (
+            ('"critical"', '"critical"\nmessage = "{delay_days}"'),
+            "delay_days is computed; name a field",
+        ),
+        (
+            ('"critical"', '"critical"\nvalue = "product"'),
+            "has the value product, which is no amount",
+        ),
         (('"critical"', '"critical"\ntotal = true'), "sets total; that counts times between facts"),
         (('"critical"', '"critical"\nenabled = "no"'), "sets enabled to 'no'; it is true or false"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_rule_is_said_exactly(change, said):
     text = refused(WARM.replace(*change))
 
@@ -100,8 +121,14 @@ def test_a_file_that_is_no_file_of_rules_is_refused_whole():
 
 @pytest.mark.parametrize(
     ("text", "us"),
-    [("30s", 30_000_000), ("1.5h", 5_400_000_000), ("2 d", 172_800_000_000), ("-1h", None), ("h", None)],
-)  # fmt: skip
+    [
+        ("30s", 30_000_000),
+        ("1.5h", 5_400_000_000),
+        ("2 d", 172_800_000_000),
+        ("-1h", None),
+        ("h", None),
+    ],
+)
 def test_durations_are_written_short(text, us):
     assert duration_us(text) == us
 
@@ -150,7 +177,7 @@ def test_a_file_that_turns_bad_goes_on_as_it_was_until_it_is_mended(tmp_path: Pa
 def test_a_packaged_rule_is_turned_off_by_a_file_of_ones_own(tmp_path: Path):
     folder = tmp_path / "rules"
     folder.mkdir()
-    off = '[[rule]]\nname="overdue"\nkind="shipment"\nwhen="temp_c > 8"\nseverity="info"\nenabled=false'
+    off = WARM.replace('"warm"', '"overdue"') + "enabled = false"
     (folder / "off.toml").write_text(off)
 
     book = Rulebook(tmp_path).book()
