@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 
 from serving import http_routes
+from serving.client import Event
 from serving.http_routes import PLURALS, ROUTES
 from tests.serving.http_gateway import HttpGateway
 from tests.serving.several import NOW, position, several
@@ -18,12 +19,26 @@ DRAFT = jsonschema.Draft202012Validator
 def gateway(tmp_path_factory):
     folder = tmp_path_factory.mktemp("routes") / "twin"
     with several(folder) as twin:
+        twin.begin("supplier", "east", 0, 1)
         with twin.client() as client:
             client.ingest([position(f"e{n}", f"S{n}", float(n)) for n in range(30)])
-            client.ingest([position("odd", "S1", 200.0)])
+            client.ingest([position("odd", "S1", 200.0), order()])
         gateway = HttpGateway(folder)
         yield gateway
         gateway.close()
+
+
+def order():
+    said = {
+        "supplier": "acme",
+        "origin": "za",
+        "site": "zm",
+        "country": "ZM",
+        "product_group": "ARV",
+        "product": "tablets",
+        "quantity": 10,
+    }
+    return Event("shipment.ordered", "test/a", "S1", NOW - 2000, said, "o1", "east")
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +101,15 @@ def test_every_rpc_that_the_gateway_answers_has_an_address(gateway, described):
         assert (route.path in paths) is (route.rpc in gateway.answers), route.path
 
 
+THEN = "2023-11-14T22:13:00Z"
+RULE = """
+[[rule]]
+name = "north"
+kind = "shipment"
+when = "lat > 20"
+severity = "warning"
+message = "{lat}"
+"""
 GOOD = [
     ("GET", "/v1/status", "/v1/status", None),
     ("GET", "/v1/status?digests=true", "/v1/status", None),
@@ -101,6 +125,18 @@ GOOD = [
     ("GET", "/v1/shipments?where=lat>3&limit=2", "/v1/shipments", None),
     ("GET", "/v1/shipments/S1", "/v1/shipments/{id}", None),
     ("GET", "/v1/sites", "/v1/sites", None),
+    ("GET", "/v1/shipments/S1?as_of=2023-11-14T22:13:20Z", "/v1/shipments/{id}", None),
+    ("GET", "/v1/shipments/S1/history?limit=1", "/v1/shipments/{id}/history", None),
+    ("GET", "/v1/shipments/S1/explain/lat", "/v1/shipments/{id}/explain/{field}", None),
+    ("GET", f"/v1/shipments/S1/diff?before={THEN}", "/v1/shipments/{id}/diff", None),
+    ("GET", "/v1/shipments/S1/first?where=lat>0", "/v1/shipments/{id}/first", None),
+    ("GET", f"/v1/diff?where=lat>3&before={THEN}&limit=2", "/v1/diff", None),
+    ("POST", "/v1/diff", "/v1/diff", {"kind": "shipment", "where": "lat > 3", "before": THEN}),
+    ("POST", "/v1/preview", "/v1/preview", {"source": "test/a", "id": "e1"}),
+    ("GET", "/v1/impact/lane/za-zm", "/v1/impact/{kind}/{id}", None),
+    ("GET", "/v1/exceptions", "/v1/exceptions", None),
+    ("GET", "/v1/exceptions?incidents=true", "/v1/exceptions", None),
+    ("POST", "/v1/rules/test", "/v1/rules/test", {"rules": RULE}),
     ("GET", "/v1/stock", "/v1/stock", None),
 ]
 
@@ -167,6 +203,37 @@ BAD = [
     ("POST", "/v1/search", {"where": "x" * (1 << 20)}, 413, "MESSAGE_TOO_LARGE"),
     ("POST", "/v1/search", {"where": "\ud800"}, 400, "MALFORMED"),
     ("POST", "/v1/quarantine/redrive", {"since": 4}, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/shipments?cursor=AAAA", None, 400, "CURSOR_INVALID"),
+    ("GET", "/v1/shipments?after=none/7", None, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/shipments/S1?as_of=2100-01-01", None, 400, "AS_OF_FUTURE"),
+    ("GET", "/v1/shipments/S1?known_at=1990-01-01", None, 410, "AS_OF_TOO_EARLY"),
+    ("GET", "/v1/shipments/S1?as_of=soon", None, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/shipments/S1?max_age_s=0.000001", None, 503, "TOO_OLD"),
+    ("GET", "/v1/shipments/S1?fields=nonsense", None, 400, "FIELD_UNKNOWN"),
+    ("GET", "/v1/shipments/S1/history?since=yesterday", None, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/shipments/S1/history?cursor=AAAA", None, 400, "CURSOR_INVALID"),
+    ("GET", "/v1/shipments/NOPE/history", None, 404, "ENTITY_NOT_FOUND"),
+    ("GET", "/v1/shipments/S1/explain/nonsense", None, 400, "FIELD_UNKNOWN"),
+    ("GET", "/v1/shipments/S1/explain", None, 404, "NOT_FOUND"),
+    ("GET", "/v1/shipments/S1/first", None, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/shipments/S1/first?where=lat>", None, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/shipments/S1/first?where=lat>1&last=maybe", None, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/diff", None, 400, "INVALID_ARGUMENT"),
+    ("POST", "/v1/diff", {"id": "S1", "before": 5}, 400, "INVALID_ARGUMENT"),
+    ("POST", "/v1/preview", {}, 400, "INVALID_ARGUMENT"),
+    ("POST", "/v1/preview", {"receipt": "none/7"}, 404, "ENTITY_NOT_FOUND"),
+    ("POST", "/v1/preview", {"source": "none", "id": "none"}, 404, "ENTITY_NOT_FOUND"),
+    ("GET", "/v1/impact/wagon/1", None, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/impact/supplier/none", None, 404, "ENTITY_NOT_FOUND"),
+    ("GET", "/v1/impact/supplier/acme?depth=9", None, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/exceptions?where=nonsense=1", None, 400, "FIELD_UNKNOWN"),
+    ("GET", "/v1/exceptions/none", None, 404, "ENTITY_NOT_FOUND"),
+    ("POST", "/v1/exceptions/none/acknowledge", None, 404, "ENTITY_NOT_FOUND"),
+    ("POST", "/v1/exceptions/shipment:S1:north/explode", {}, 404, "ENTITY_NOT_FOUND"),
+    ("POST", "/v1/exceptions/a/snooze", {"action": "b"}, 400, "DUPLICATE_FIELD"),
+    ("POST", "/v1/rules/test", {}, 400, "INVALID_ARGUMENT"),
+    ("POST", "/v1/rules/test", {"rules": "["}, 400, "RULE_INVALID"),
+    ("POST", "/v1/rules/test", {"rules": "x" * (1 << 20)}, 413, "MESSAGE_TOO_LARGE"),
 ]
 
 
