@@ -48,7 +48,8 @@ _CLOCKS = {
     "today": "DATE",
 }
 _EXPLAIN = re.compile(r"\s*explain\b(?!\s*(?:analyze\b|\())", re.IGNORECASE)
-_NO_COLUMN = re.compile(r'(?:column|named) "([^"]+)"(?: not found| does not)|named "([^"]+)"')
+_NO_COLUMN = re.compile(r'[Cc]olumn "([^"]+)"(?: not found| does not exist)|named "([^"]+)"')
+_NO_ALIAS = re.compile(r'Referenced table "([^"]+)" not found')
 _NO_FUNCTION = re.compile(r"Function with name (\S+) does not exist")
 _PLACE = re.compile(r"LINE (\d+): ")
 
@@ -204,6 +205,8 @@ def typed(e: duckdb.Error, text: str, reads: Mapping[str, Any] | None = None) ->
         names = sorted({c for name in reads or TABLES for c in TABLES[name].columns})
         name = found[1] or found[2]
         return unknown("there is no column", name, names, "DESCRIBE TABLE lists them")
+    if found := _NO_ALIAS.search(said):
+        return BadRequest(f"there is no table {found[1]} in this FROM; name one", "SQL_UNKNOWN")
     if found := _NO_FUNCTION.search(said):
         return BadRequest(f"there is no function {found[1]}; use one of DuckDB's", "SQL_UNKNOWN")
     if isinstance(e, duckdb.CatalogException):
