@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from cluster import show
 
+T = TypeVar("T", bound=Callable[..., Any])
 FALLBACKS = ("refuse", "withhold", "label")
 
 
@@ -34,6 +36,11 @@ known_at_option = click.option(
 after_option = click.option(
     "--after", multiple=True, help="A receipt that the answer must include; may be repeated."
 )
+
+
+def moment_option(name: str, text: str) -> Callable[[T], T]:
+    """Return an option that is a time."""
+    return click.option(name, default="", callback=_micros, help=f"{text} A time.")
 
 
 def demand_options(command: Any) -> Any:
