@@ -106,7 +106,10 @@ class Fetch:
             if request.region in {"", route.region}
             and (journals or set(SHARD_KINDS[_kind(route)]) & wanted.keys())
         ]
-        if not routes and statement.reads:
+        for kind in wanted:
+            if not self._shards.routes.of_kind(kind):
+                raise Unavailable(f"no shard of {kind} is known yet; ask again", 0.5)
+        if journals and not routes:
             raise Unavailable("no shard is known yet; ask again", 0.5)
         answers = await asyncio.gather(
             *(self._columns(route, wanted, request.when, who) for route in routes),
