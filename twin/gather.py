@@ -18,6 +18,8 @@ from twin.texts import Texts, texts
 NEWLINE = 10
 SHORT = 127  # codes that one byte can name
 WORDS = {1: np.int8, 4: np.int32, 8: np.int64}  # values are put back as words of their size
+KINDS = {"b": 1, "i": 4, "f": 5, "l": 8, "d": 9}  # of columns in `meet`, by their dtype's char
+TOGETHER = 4  # columns in one `meet`: each number of them is compiled apart
 _ROOM = 256
 
 
@@ -59,14 +61,38 @@ def told(bits: int, pages: I64, rows: Any, held: Any, least: Any, at: U64, out: 
 
 
 @jit
-def between(bits: int, pages: I64, held: Any, least: Any, most: Any, out: Any) -> None:
-    """Say of each row whether its value is `least` to `most`, both included; NaN never is."""
-    for c in range(pages.size):
+def meet(bits: int, pages: Any, cells: Any, kinds: I64, least: I64, most: I64, out: Any) -> None:
+    """Say of each row whether its value in every column is `least` to `most`; NaN never is.
+
+    `cells`: the columns as bytes, `kinds` says of what (see KINDS), ends as words of 8 bytes.
+    """
+    for c in range(-(-out.size >> bits)):
         first = c << bits
-        chunk = held[pages[c] << bits : (pages[c] + 1) << bits]
-        mine = out[first : first + chunk.size]
-        for i in range(mine.size):
-            mine[i] = (chunk[i] >= least) & (chunk[i] <= most)
+        mine = out[first : first + (1 << bits)]
+        mine[:] = True
+        for s in range(len(cells)):
+            wide = 1 if kinds[s] == 1 else 4 if kinds[s] <= 5 else 8
+            at = (pages[s][c] << bits) * wide
+            raw = cells[s][at : at + (wide << bits)]
+            if wide == 1:
+                _within(raw.view(np.int8), np.int8(least[s]), np.int8(most[s]), mine)
+            elif kinds[s] == 4:
+                _within(raw.view(np.int32), np.int32(least[s]), np.int32(most[s]), mine)
+            elif kinds[s] == 8:
+                _within(raw.view(np.int64), least[s], most[s], mine)
+            else:
+                low = least[s : s + 1].view(np.float64)[0]
+                high = most[s : s + 1].view(np.float64)[0]
+                if wide == 8:
+                    _within(raw.view(np.float64), low, high, mine)
+                else:
+                    _within(raw.view(np.float32), low, high, mine)
+
+
+@jit
+def _within(chunk: Any, least: Any, most: Any, out: Any) -> None:
+    for i in range(out.size):
+        out[i] &= (chunk[i] >= least) & (chunk[i] <= most)
 
 
 @jit
@@ -218,19 +244,21 @@ def warm() -> None:
         held = np.zeros(1, kind)
         held_at(at, held, 0, held.copy())
         at_least(held, 0)
-        between(0, pages, held, held[0], held[0], np.zeros(1, np.bool_))
     held_at(at, np.zeros(1), -np.inf, np.zeros(1))
     at_least(np.zeros(1), -np.inf)
     number_codes(np.zeros(1, np.int32), np.zeros(1, np.int8), np.zeros(SHORT, np.int32))
     name = named("t", b"a\n")
     content = np.frombuffer(name.content.tobytes(), np.uint8)
     find_name(np.full(8, EMPTY), name.offsets, np.zeros(16, np.uint8), content)
+    for some in range(1, TOGETHER + 1):
+        zeros, cells = np.zeros(some, np.int64), np.zeros(8, np.uint8)
+        meet(0, (pages,) * some, (cells,) * some, zeros + 8, zeros, zeros, np.zeros(1, np.bool_))
     slots, places = np.full(8, EMPTY), np.zeros(1, np.int64)
     enter(slots, places, 0)
     for word in WORDS.values():
         value = np.zeros(1, word)
-        for some in (places, at):
-            put_back(slots, places, value, some, value.copy())
+        for where in (places, at):
+            put_back(slots, places, value, where, value.copy())
         put_whole(0, places, places, value, value.copy())
     ids = texts(["t/a"])
     for content in (ids.content, ids.content.copy()):

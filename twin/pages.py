@@ -6,14 +6,14 @@ so a reader waits for no writer, and what it was given never changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.gather import at_least, between, held_at, told
-from twin.trail import Step, Undo, mend_mask, mend_whole
+from twin.gather import KINDS, TOGETHER, at_least, held_at, meet, told
+from twin.trail import Step, Undo, mend_whole, touched
 
 Column = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -52,19 +52,11 @@ class Pages(NamedTuple):
             Undo(self.step, self.of).mend(name, at, values)
         return values
 
-    def between(self, name: str, size: int, least: Any, most: Any) -> Mask:
-        """Say of each row whether its value is `least` to `most`: no column is copied for it."""
-        arena = self.arenas[name]
-        least, most = arena.dtype.type(least), arena.dtype.type(most)
-        found = np.empty(size if self.rows is None else self.rows.size, np.bool_)
-        pages = self.pages[: -(-found.size >> BITS)]
-        between(BITS, pages, arena.reshape(-1), least, most, found)
-        if self.step is not None:
-            mend_mask(self.step, self.of, BITS, self.pages, name, (least, most), found)
+    def spread(self, found: Mask, blank: bool, size: int) -> Mask:
+        """Return what is said of each row (size,), where `found` says it of each slot."""
         if self.rows is None:
             return found
-        blank = arena[0, 0]
-        whole = np.full(size, least <= blank <= most)
+        whole = np.full(size, blank)
         whole[self.rows[1:]] = found[1:]
         return whole
 
@@ -135,12 +127,30 @@ class TableSnapshot(NamedTuple):
         return self.blocks[self.of[name]].take(name, rows)
 
     def between(self, name: str, least: Any, most: Any) -> Mask:
-        """Say of each row (size,) whether its value is `least` to `most`, both included.
+        """Say of each row (size,) whether its value is `least` to `most`, both included."""
+        return self.meet([(name, (least, most))])
 
-        Both are numbers that the column can hold; of NaN it is never so.
+    def meet(self, spans: Sequence[tuple[str, tuple[Any, Any]]]) -> Mask:
+        """Say of each row (size,) whether all columns named are within their spans (twin.spans).
+
+        Ends are numbers that the column can hold; NaN is in no span. No column is copied.
         """
-        name = self.aliases.get(name, name)
-        return self.blocks[self.of[name]].between(name, self.size, least, most)
+        found: Mask | None = None
+        dense: list[tuple[str, Any, Any]] = []
+        for name, (least, most) in spans:
+            name = self.aliases.get(name, name)
+            block = self.blocks[self.of[name]]
+            kind = block.arenas[name].dtype.type
+            if block.rows is None:
+                dense.append((name, kind(least), kind(most)))
+                continue
+            of = _met(self.blocks, self.of, [(name, kind(least), kind(most))], block.rows.size)
+            mine = block.spread(of, bool(least <= block.arenas[name][0, 0] <= most), self.size)
+            found = mine if found is None else found & mine
+        for at in range(0, len(dense), TOGETHER):
+            mine = _met(self.blocks, self.of, dense[at : at + TOGETHER], self.size)
+            found = mine if found is None else found & mine
+        return np.ones(self.size, np.bool_) if found is None else found
 
     def dtype(self, name: str) -> np.dtype[Any]:
         name = self.aliases.get(name, name)
@@ -184,3 +194,43 @@ def places_of(pages: NDArray[np.int64], rows: Column) -> NDArray[np.int64]:
     where <<= BITS
     where += rows & (CHUNK - 1)
     return where
+
+
+def _met(
+    blocks: Mapping[str, Pages],
+    of: Mapping[str, str],
+    spans: Sequence[tuple[str, Any, Any]],
+    size: int,
+) -> Mask:
+    """Say of each row, or slot, whether all of a few columns are within their spans."""
+    found = np.empty(size, np.bool_)
+    parts = [blocks[of[name]] for name, _, _ in spans]
+    arenas = [part.arenas[name] for part, (name, _, _) in zip(parts, spans, strict=True)]
+    ends = np.array([_word(end) for _, *both in spans for end in both], np.int64)
+    meet(
+        BITS,
+        tuple(part.pages for part in parts),
+        tuple(arena.reshape(-1).view(np.uint8) for arena in arenas),
+        np.array([KINDS[arena.dtype.char] for arena in arenas], np.int64),
+        ends[::2].copy(),
+        ends[1::2].copy(),
+        found,
+    )
+    own = [part._replace(slots=None) for part in parts]
+    for part in {id(part.of): part for part in own}.values():
+        if part.step is None:
+            continue
+        rows = touched(part.step, part.of, BITS, part.pages)
+        rows = rows[rows < size]
+        if rows.size:  # they are judged again, by what they were
+            holds = np.ones(rows.size, np.bool_)
+            for one, (name, least, most) in zip(own, spans, strict=True):
+                values = one.take(name, rows)
+                holds &= (values >= least) & (values <= most)
+            found[rows] = holds
+    return found
+
+
+def _word(end: Any) -> int:
+    """Return one end of a span as the kernel takes it."""
+    return int(np.float64(end).view(np.int64)) if end.dtype.kind == "f" else int(end)

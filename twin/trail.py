@@ -18,7 +18,6 @@ from twin.gather import WORDS, enter, put_back, put_whole
 from twin.kernels import I64
 
 Column = NDArray[Any]
-Mask = NDArray[np.bool_]
 
 
 class Step:
@@ -127,16 +126,15 @@ def mend_whole(step: Step, of: object, bits: int, pages: I64, name: str, whole: 
         put_whole(bits, chunk, one.at, one.held[name].view(word), whole.view(word))
 
 
-def mend_mask(
-    step: Step, of: object, bits: int, pages: I64, name: str, range_: tuple[Any, Any], mask: Mask
-) -> None:
-    """Judge again in a mask, just made, what was overwritten since a step."""
+def touched(step: Step, of: object, bits: int, pages: I64) -> I64:
+    """Return the rows of some chunks that were written on since a step, each once or more."""
     steps = list(since(step, of))
-    chunk = _chunks(steps, bits, pages)
-    least, most = range_
-    for one in reversed(steps):
-        was = (one.held[name] >= least) & (one.held[name] <= most)
-        put_whole(bits, chunk, one.at, was.view(np.int8), mask.view(np.int8))
+    if not steps:
+        return np.empty(0, np.int64)
+    at = np.concatenate([one.at for one in steps])
+    mine = _chunks(steps, bits, pages)[at >> bits]
+    rows: I64 = ((mine << bits) + (at & ((1 << bits) - 1)))[mine >= 0]
+    return rows
 
 
 def _chunks(steps: list[Step], bits: int, pages: I64) -> I64:
