@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from serving.http_json import is_shown
 from twin.compare import time_us
 from twin.errors import BadRequest, Malformed
 from twin.ordering import split
 
 # Between a gateway and its shards, or of another encoding: no question of a user's.
-INNER = frozenset({"format", "sets", "distinct", "RedriveRequest.since"})
+INNER = frozenset({"format", "distinct", "restated", "RedriveRequest.since"})
 ALIAS = {"ReceiptsRequest.ids": "id"}
 TIMES = frozenset({"at", "known_at", "since", "until"})
 BOUNDS: dict[str, tuple[float, float]] = {
@@ -70,7 +71,7 @@ def names(message: type[Message], fixed: Iterable[str] = ()) -> dict[str, Asked]
     of = message.DESCRIPTOR.name
     for field in message.DESCRIPTOR.fields:
         full = f"{of}.{field.name}"
-        if field.type == FieldDescriptor.TYPE_BYTES or field.name in INNER or full in INNER:
+        if not is_shown(field) or field.name in INNER or full in INNER:
             continue
         if field.name in fixed:
             continue

@@ -21,10 +21,12 @@ from serving.http_answer import respond
 from serving.http_body import parse, read
 from serving.http_cloudevents import JSON, Taken
 from serving.http_ports import Ingest, TokenPort
+from serving.http_routes import ID
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Malformed, TooMany, Unavailable
+from twin.events import Row
 from twin.outcomes import Outcome, Reason
-from twin.redrive import flaw
+from twin.redrive import Flaw, flaw
 
 BODY_LIMIT = 8 << 20
 MOST_EVENTS = 20_000  # of one request; a stream over gRPC has no such bound
@@ -34,7 +36,7 @@ STRUCTURED, BATCH, PLAIN = (
     "application/cloudevents-batch+json",
     "application/json",
 )
-ENVELOPE = frozenset(("time", "type", "confidence"))  # what breaks a contract outside of the data
+ENVELOPE = frozenset(("time", "type", "confidence", "region", "id", "subject"))
 AGAIN = "send the same id with the right value, or see: twin quarantine"
 # What to do about each reason for which an event is not applied.
 REMEDIES: dict[Reason, str] = {
@@ -144,7 +146,7 @@ def _told(reply: pb.IngestReply, n: int, event: Taken) -> dict[str, Any]:
         "outcome": outcome.name.lower(),
     }
     if reason:
-        field, expected, got = flaw(event.row, reason)
+        field, expected, got = _outside(event.row, reason) or flaw(event.row, reason)
         where = field if not field or field in ENVELOPE else f"data.{field}"
         told |= {"reason": REASONS[reason], "field": where, "expected": expected, "got": got}
         told["remedy"] = REMEDIES[reason]
@@ -154,6 +156,20 @@ def _told(reply: pb.IngestReply, n: int, event: Taken) -> dict[str, Any]:
         told |= {"shard": shard, "offset": offset, "epoch": reply.epochs[at]}
         told["receipt"] = f"{shard}/{offset}"
     return told | ({"ignored": event.ignored} if event.ignored else {})
+
+
+def _outside(row: Row, reason: Reason) -> Flaw | None:
+    """Return what is wrong with an event that is rejected, which no contract says."""
+    id_, region = row[0], str(row[5])
+    if reason in {Reason.REGION_MISSING, Reason.WRONG_REGION}:
+        return Flaw("region", "a region that `twin status` lists", region[:64])
+    if reason is Reason.IDEMPOTENCY_CONFLICT:
+        return Flaw("id", "an id of its own, or the content it had", str(id_)[:64])
+    if reason is Reason.BAD_ID:
+        is_sound = not id_ or (isinstance(id_, str) and ID.fullmatch(id_))
+        name, value = ("subject", row[4]) if is_sound else ("id", id_)
+        return Flaw(name, f"of the form {ID.pattern}", str(value)[:64])
+    return None
 
 
 def _documented() -> dict[str, Any]:

@@ -29,6 +29,7 @@ TIMES = frozenset(
 )
 HELD = ("text", "number", "integer", "time", "flag")  # a value has one of these
 INNER = frozenset({"Columns", "Texts"})  # messages of bytes: between a gateway and its shards
+OF_SHARDS = frozenset({"SearchReply.left", "PreviewReply.restated"})  # what only a gateway asks for
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -53,7 +54,22 @@ def mode(message: Any) -> str:
 def is_shown(field: FieldDescriptor) -> bool:
     """Say whether a field is for people: bytes are not."""
     nested = field.message_type
-    return field.type != FieldDescriptor.TYPE_BYTES and (nested is None or nested.name not in INNER)
+    if nested is not None and nested.GetOptions().map_entry:
+        return is_shown(nested.fields_by_name["value"])
+    if field.type == FieldDescriptor.TYPE_BYTES or (nested is not None and nested.name in INNER):
+        return False
+    return f"{field.containing_type.name}.{field.name}" not in OF_SHARDS
+
+
+def is_said(field: FieldDescriptor) -> bool:
+    """Say whether values are what one event stated: they are from it, and from nowhere else."""
+    return bool(field.full_name == "supplytwin.v1.HistoryEntry.said")
+
+
+def said(given: pb.Value) -> dict[str, Any]:
+    """Return a value alone, named for its type."""
+    held = given.WhichOneof("value")
+    return {held: bare(given)} if held else {}
 
 
 def is_time(field: FieldDescriptor) -> bool:
@@ -94,15 +110,14 @@ def twin(state: pb.TwinState) -> dict[str, Any]:
 def value(given: pb.Value) -> dict[str, Any]:
     """Return one value and where it is from; its member is named for its type, as in the proto."""
     held = given.WhichOneof("value")
-    shown: dict[str, Any] = {held: bare(given)} if held else {}
-    return shown | {
+    return said(given) | {
         "as_of": rfc3339(given.as_of),
         "age_ms": given.age_ms,
         "confidence": given.confidence,
         "source": given.source,
         "offset": given.offset,
         "state": given.state,
-        "unit": given.unit,
+        "unit": "" if held == "time" else given.unit,  # it is text
     }
 
 
@@ -118,6 +133,8 @@ def bare(given: pb.Value) -> str | float | int | bool | None:
 def _field(message: Message, field: FieldDescriptor) -> Any:
     given = getattr(message, field.name)
     kind = field.message_type
+    if is_said(field):
+        return {key: said(given[key]) for key in sorted(given)}
     if kind is not None and kind.GetOptions().map_entry:
         nested = kind.fields_by_name["value"].message_type is not None
         return {key: plain(given[key]) if nested else given[key] for key in sorted(given)}

@@ -53,10 +53,12 @@ MEANING = {
     "depth": "of relations; 3 if absent",
     "digests": "also digests of every shard, from memory",
     "dry_run": "say what would become of them, and change nothing",
+    "events": "instead, what was journaled of alerts, oldest first",
     "event_axis": "when it became true in the world; else when it became known",
     "fallback": "what to do about values that are too old or too unsure",
     "field": "name of a field",
     "fields": "names of fields; all if absent",
+    "from": "kind/region/shard/offset of each shard to go on from; else from now on",
     "id": "of a twin or an event",
     "ids": "of twins, or of events",
     "incidents": "alerts of one cause as one incident",
@@ -170,6 +172,10 @@ def _schema(of: Descriptor) -> Schema:
 
 def _field(field: FieldDescriptor) -> Schema:
     nested = field.message_type
+    if http_json.is_said(field):
+        alone = {f.name: _one(f) for f in pb.Value.DESCRIPTOR.fields if f.name in http_json.HELD}
+        one = {"type": "object", "properties": alone, "maxProperties": 1}
+        return {"type": "object", "additionalProperties": one}
     if nested is not None and nested.GetOptions().map_entry:
         return {"type": "object", "additionalProperties": _field(nested.fields_by_name["value"])}
     one = _one(field)

@@ -13,6 +13,7 @@ import pytest
 
 from cluster.cli import COMMANDS, Lazy, twin
 from serving.client import Event, connect
+from tests.serving.querying import querying
 from tests.small_twin import REGION, small_twin
 
 ROOT = Path(__file__).parents[1]
@@ -98,8 +99,9 @@ def test_the_glossary_says_every_word_once():
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
-    """The data directory of a small twin that holds a few shipments."""
-    with small_twin(tmp_path_factory.mktemp("docs") / ".twin", NOW) as folder:
+    """The data directory of a small twin that holds a few shipments, and answers SQL."""
+    home = tmp_path_factory.mktemp("docs") / ".twin"
+    with small_twin(home, NOW) as folder, querying(folder, region=REGION):
         with connect(folder) as client:
             receipts = client.ingest(list(history()))
         assert {receipt.outcome for receipt in receipts} == {"APPLIED"}

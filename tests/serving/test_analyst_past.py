@@ -9,6 +9,7 @@ from serving import analyst
 from serving.analyst import told
 from serving.client import Event
 from serving.wire import twin_pb2 as pb
+from tests.serving.querying import querying
 from tests.serving.several import NOW, position, several
 from twin.errors import Refused
 
@@ -18,7 +19,8 @@ TRACK = [(n, 10.0 + n, NOW - (50 - n) * SECOND) for n in range(40)]  # (number, 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    with several(tmp_path_factory.mktemp("past") / "twin") as twin, twin.client() as client:
+    folder = tmp_path_factory.mktemp("past") / "twin"
+    with several(folder) as twin, querying(folder), twin.client() as client:
         for n, lat, time in TRACK[1::2] + TRACK[::2]:  # half of them late
             client.ingest([position(f"e{n}", "S1", lat, time=time)])
         client.ingest([position("other", "S2", 5.0, time=NOW - 9 * SECOND, region="west")])
@@ -49,6 +51,17 @@ def test_a_view_keeps_its_moment_whatever_comes_later(client):
     client.ingest(
         [Event("shipment.position", "test/a", "S9", NOW, {}, "gone", "east", retracts="late")]
     )
+
+
+def test_sql_answers_as_of_the_moment_of_its_view(client):
+    text = "SELECT id, lat FROM shipments WHERE lat IS NOT NULL ORDER BY id"
+
+    then = client.as_of(TRACK[7][2]).sql(text)
+    now = client.sql(text)
+
+    assert then.to_pylist() == [{"id": "S1", "lat": TRACK[7][1]}]
+    assert now["id"].to_pylist() == ["S1", "S2"]
+    assert set(told(now)["offsets"]) >= {"shipment/east/0", "shipment/west/1"}
 
 
 @pytest.mark.parametrize("page", [1, 7, 10_000])

@@ -110,6 +110,28 @@ def test_a_batch_is_answered_in_its_order_whatever_became_of_each(gateway, fresh
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "reason", "field", "got"),
+    [
+        ({"region": None}, "REGION_MISSING", "region", ""),
+        ({"region": "north"}, "WRONG_REGION", "region", "north"),
+        ({"id": "no id"}, "BAD_ID", "id", "no id"),
+        ({"id": 7}, "BAD_ID", "id", "7"),
+        ({"subject": "../x"}, "BAD_ID", "subject", "../x"),
+    ],
+)
+def test_a_rejected_event_says_what_is_wrong_outside_of_its_data(
+    gateway, fresh, more, reason, field, got
+):
+    told = gateway.post("/v1/events", fresh(**more)).json()
+
+    assert (told["outcome"], told["reason"]) == ("rejected", reason)
+    assert (told["field"], told["got"]) == (field, got)
+    assert told["expected"]
+    assert told["remedy"]
+    assert "receipt" not in told
+
+
 def test_events_of_two_regions_go_to_their_shards_and_come_back_in_order(gateway, fresh):
     events = [fresh(n, region=("west", "east")[n % 2]) for n in range(6)]
 

@@ -172,6 +172,13 @@ def test_a_filter_too_long_for_an_address_is_a_body(gateway):
     assert [twin["id"] for twin in found["twins"]] == ["S5"]
 
 
+def test_what_an_event_said_is_bare_and_what_it_made_true_has_its_provenance(gateway):
+    entry = gateway.get("/v1/shipments/S2/history").json()["entries"][0]
+
+    assert entry["said"]["lat"] == {"number": 2.0}
+    assert entry["became"]["lat"]["source"] == entry["source"] == "test/a"
+
+
 def test_receipts_are_addressed_by_their_names(gateway):
     first = gateway.get("/v1/receipts?source=test/a&id=e1").json()["receipts"][0]
 
