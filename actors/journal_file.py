@@ -9,7 +9,6 @@ behind it, or a journal that ends before what was acknowledged, is corruption an
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import logging
 import struct
@@ -22,7 +21,8 @@ from pathlib import Path
 from actors import marker, reserve, segments
 from actors.archive import Archive
 from actors.disk import NO_SPACE, Disk, File
-from actors.segments import AHEAD, Place, Seal, first_of
+from actors.places import Place, Places
+from actors.segments import AHEAD, Seal, first_of
 from twin import frames
 from twin.errors import Compacted, DiskFull, Fenced, JournalCorrupt, JournalFailed
 from twin.frames import Frame
@@ -68,7 +68,8 @@ class FileJournal:
         self._preparing = self._no_room = False
         self._older: list[segments.Part] = []  # of sealed epochs
         self._own: list[str] = []
-        self._places: dict[Path, list[Place]] = {}
+        self._places: dict[Path, Places] = {}
+        self._newest = Places(disk, folder, 0)  # of the segment that is written
 
     def claim(self) -> None:
         """Take the journal over. Raises Fenced, JournalCorrupt, JournalNewer, DiskFull."""
@@ -141,22 +142,57 @@ class FileJournal:
             raise Compacted(f"offset {offset} is in an archive, and none is configured", 5.0)
         return self._archive.at(offset)
 
+    def cut(self, known_at: int) -> int:
+        """Return the offset behind all that was ingested by a time. Raises Compacted."""
+        parts = self._parts()
+        behind = [first_of(name) for _, name, _ in parts[1:]] + [1 << 62]
+        found = [one for one, end in zip(parts, behind, strict=False) if end > self.floor]
+        low, high = 0, len(found)  # the first segment that begins later
+        while low < high:
+            middle = (low + high) // 2
+            first = self._of(found[middle]).first()
+            if first is None or first.ingest_time <= known_at:
+                low = middle + 1
+            else:
+                high = middle
+        if low:
+            inside = self._of(found[low - 1]).cut(known_at)
+            if inside is not None:
+                return inside
+            return first_of(found[low][1]) if low < len(found) else self.next
+        return self._cut_archived(known_at) if self.floor else 0
+
+    def _cut_archived(self, known_at: int) -> int:
+        low, high = 0, self.floor
+        while low < high:
+            frame = self.at((low + high) // 2)
+            assert frame is not None
+            if frame.ingest_time <= known_at:
+                low = frame.first + frame.size
+            else:
+                high = frame.first
+        return low
+
     def _on_disk(self, offset: int) -> Frame | None:
-        for epoch, name, end in reversed(self._parts()):
-            if first_of(name) > offset:
+        for part in reversed(self._parts()):
+            if first_of(part[1]) > offset:
                 continue
-            path = self._folder / f"e{epoch}" / name
-            index = self._places.get(path)
-            if index is None or index[-1:] == [] or index[-1][1] < min(offset + 1, self.next):
-                index = segments.index(memoryview(self._disk.read(path))[:end])
-                self._places[path] = index
-            at = bisect.bisect_right(index, offset, key=lambda place: place[0]) - 1
-            if at < 0 or index[at][1] <= offset:
+            place = self._of(part).at(offset)
+            if place is None:
                 continue
-            _, _, start, stop = index[at]
-            found = frames.read(memoryview(self._disk.read(path, start, stop - start)), 0)
+            path = self._folder / f"e{part[0]}" / part[1]
+            raw = self._disk.read(path, place.start, place.end - place.start)
+            found = frames.read(memoryview(raw), 0)
             return found.frame if found else None
         return None
+
+    def _of(self, part: tuple[int, str, int]) -> Places:
+        """Return where the frames of a segment lie."""
+        epoch, name, end = part
+        path = self._folder / f"e{epoch}" / name
+        if path not in self._places:
+            self._places[path] = Places(self._disk, path, end)
+        return self._places[path]
 
     def _archived(self, at: int) -> Iterator[Frame]:
         """Yield the frames from offset `at` on that are no longer on the disk."""
@@ -190,6 +226,9 @@ class FileJournal:
             self._failed = True  # never retried on this file: a failed sync may have lost pages
             raise JournalFailed(f"offset {frame.first} did not reach the disk: {e}") from e
         self.took_s.append(time.perf_counter() - start)
+        if frame.size:
+            behind = frame.first + frame.size, frame.ingest_time, self._at, self._at + len(raw)
+            self._newest.add(Place(frame.first, *behind))
         self._at += len(raw)
         self.bytes += len(raw)
         self.next = frame.first + frame.size
@@ -232,6 +271,7 @@ class FileJournal:
             raise
         except OSError as e:
             raise JournalFailed(f"no new segment could be made: {e}") from e
+        self._newest = self._places[path] = Places(self._disk, path, 0)
         self._own = [*self._own, path.name]
         self._no_room = False
         self._at, self._size = 0, size

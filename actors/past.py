@@ -81,21 +81,14 @@ class Past:
 
     def cut(self, known_at: int) -> int:
         """Return the offset behind all that was journaled by `known_at`. Raises AsOfTooEarly."""
-        end = self._shard.next
         if known_at >= END:
-            return end
-        low, high = 0, end  # the answer is in low..high
-        while low < high:
-            frame = self.read((low + high) // 2)
-            if frame.ingest_time <= known_at:
-                low = frame.first + frame.size
-            else:
-                high = frame.first
-        if not low:
+            return self._shard.next
+        found = min(self._shard.journal.cut(known_at), self._shard.next)
+        if not found:
             raise AsOfTooEarly(
                 f"{self._shard.name} had journaled nothing by then; ask what was known later"
             )
-        return low
+        return found
 
     def find(
         self, kind: str, tenant: str, id: str, known_at: int = END, before: int = END

@@ -47,6 +47,15 @@ class Frame(NamedTuple):
     columns: Mapping[str, Column]
 
 
+class Head(NamedTuple):
+    """What the head of a frame says; `length`: its bytes, the head and the last zeroes included."""
+
+    first: int
+    size: int
+    ingest_time: int
+    length: int
+
+
 class Found(NamedTuple):
     """A good frame, and the bytes it lies in."""
 
@@ -125,19 +134,24 @@ def read(content: memoryview, start: int) -> Found | None:
     return Found(start, end + -end % 8, frame)
 
 
+def head(content: memoryview, start: int) -> Head | None:
+    """Return what the head of the frame at `start` says, its own checksum right, or None."""
+    if len(content) - start < HEAD_SIZE:
+        return None
+    packed = bytes(content[start : start + HEAD.size])
+    (crc,) = struct.unpack_from("<I", content, start + HEAD.size)
+    if packed[:4] != MAGIC or zlib.crc32(packed) != crc:
+        return None
+    _, _, _, _, first, size, _, ingest_time, length, _ = HEAD.unpack(packed)
+    return Head(first, size, ingest_time, HEAD_SIZE + length + -length % 8)
+
+
 def places(content: memoryview) -> Iterator[tuple[int, int, int, int]]:
     """Yield (first offset, size, start, end) of each frame, its head checked and no more."""
     start = 0
-    while len(content) - start >= HEAD_SIZE:
-        packed = bytes(content[start : start + HEAD.size])
-        (crc,) = struct.unpack_from("<I", content, start + HEAD.size)
-        if packed[:4] != MAGIC or zlib.crc32(packed) != crc:
-            return
-        _, _, _, _, first, size, _, _, length, _ = HEAD.unpack(packed)
-        end = start + HEAD_SIZE + length
-        end += -end % 8
-        yield first, size, start, end
-        start = end
+    while (found := head(content, start)) is not None:
+        yield found.first, found.size, start, start + found.length
+        start += found.length
 
 
 def scan(content: memoryview, start: int = 0) -> Iterator[Found]:

@@ -29,6 +29,9 @@ class Journal(Protocol):
     def at(self, offset: int) -> Frame | None:
         """Return the frame that holds `offset`, of this epoch or an older one."""
 
+    def cut(self, known_at: int) -> int:
+        """Return the offset behind all that was ingested by a time."""
+
     @property
     def bytes(self) -> int:
         """How much was appended in this epoch."""
