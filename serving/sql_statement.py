@@ -17,9 +17,9 @@ from twin.errors import BadRequest, TwinError
 
 LONGEST = 65_536  # characters
 Node = dict[str, Any]
-QUERIES = frozenset(("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"))
+QUERIES = frozenset(("select_node", "set_operation_node", "recursive_cte_node", "cte_node"))
 SOURCES = frozenset(
-    ("BASE_TABLE", "JOIN", "SUBQUERY", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT")
+    ("base_table", "join", "subquery", "table_function", "expression_list", "empty", "pivot")
 )
 TABLE_FUNCTIONS = frozenset(("range", "generate_series", "unnest", "json_each", "json_tree"))
 FORBIDDEN = frozenset(  # what tells of this process, holds it up or keeps state
@@ -33,11 +33,11 @@ FORBIDDEN = frozenset(  # what tells of this process, holds it up or keeps state
 REMEDY = "ask with one SELECT, VALUES, DESCRIBE TABLE or SHOW TABLES"
 _TOO_FINE = re.compile(r"\.\d{7,}")  # a fraction of a second that microseconds do not hold
 _FLIPPED = {
-    "COMPARE_LESSTHAN": "COMPARE_GREATERTHAN",
-    "COMPARE_GREATERTHAN": "COMPARE_LESSTHAN",
-    "COMPARE_LESSTHANOREQUALTO": "COMPARE_GREATERTHANOREQUALTO",
-    "COMPARE_GREATERTHANOREQUALTO": "COMPARE_LESSTHANOREQUALTO",
-    "COMPARE_EQUAL": "COMPARE_EQUAL",
+    "compare_lessthan": "compare_greaterthan",
+    "compare_greaterthan": "compare_lessthan",
+    "compare_lessthanorequalto": "compare_greaterthanorequalto",
+    "compare_greaterthanorequalto": "compare_lessthanorequalto",
+    "compare_equal": "compare_equal",
 }
 
 
@@ -116,16 +116,16 @@ class _Walk:
     def query(self, root: Node) -> None:
         """Take in a whole statement."""
         for node in _nodes(root):
-            kind = node.get("type")
+            kind = _type(node)
             if "cte_map" in node:
-                self._node(node, str(kind))
+                self._node(node, kind)
             elif node.get("class") == "FUNCTION" or "function_name" in node:
                 self._function(node)
-            elif kind == "COLUMN_REF":
+            elif kind == "column_ref":
                 parts = [part.lower() for part in node["column_names"]]
                 self.names.update(parts)
                 self._rows.update(parts[:1] if len(parts) == 1 else ())  # a row can be a value
-            elif "class" not in node and str(kind).endswith("_NODE"):
+            elif "class" not in node and kind.endswith("_node"):
                 raise forbidden("this changes something")
         for alias in self._rows & self._aliases.keys():
             self.whole |= self._aliases[alias]
@@ -137,9 +137,9 @@ class _Walk:
         if kind not in QUERIES:
             raise forbidden("this changes something")
         self._common |= {entry["key"].lower() for entry in node["cte_map"]["map"]}
-        if kind in {"RECURSIVE_CTE_NODE", "CTE_NODE"}:
+        if kind in {"recursive_cte_node", "cte_node"}:
             self._common.add(str(node.get("cte_name", "")).lower())
-        if kind != "SELECT_NODE":
+        if kind != "select_node":
             return
         here = list(self._sources(node["from_table"]))
         for table, alias in here:
@@ -150,29 +150,29 @@ class _Walk:
             else:
                 self.whole.update(table for table, _ in here)
         source = node["from_table"]
-        if source["type"] == "BASE_TABLE" and here and here[0][0] in {EVENTS, QUARANTINE}:
+        if _type(source) == "base_table" and here and here[0][0] in {EVENTS, QUARANTINE}:
             self.bounds[here[0][0]] = _bounds(node["where_clause"])
 
     def _sources(self, source: Node) -> Iterator[tuple[str, str]]:
         """Yield (table, alias) of our tables in a FROM; those of its sub-queries come later."""
-        kind = source["type"]
-        if kind == "SHOW_REF":
+        kind = _type(source)
+        if kind == "show_ref":
             self._show(source)
         elif kind not in SOURCES:
-            raise forbidden(f"a FROM of this form ({kind.lower()}) is not offered")
-        elif kind == "BASE_TABLE":
+            raise forbidden(f"a FROM of this form ({kind}) is not offered")
+        elif kind == "base_table":
             yield from self._table(source)
-        elif kind == "JOIN":
+        elif kind == "join":
             self.names.update(name.lower() for name in source.get("using_columns", ()))
             both = [*self._sources(source["left"]), *self._sources(source["right"])]
             if source.get("ref_type") == "NATURAL":
                 self.whole.update(table for table, _ in both)
             yield from both
-        elif kind == "PIVOT":
+        elif kind == "pivot":
             inner = list(self._sources(source["source"]))
             self.whole.update(table for table, _ in inner)
             yield from inner
-        elif kind == "TABLE_FUNCTION":
+        elif kind == "table_function":
             name = source["function"].get("function_name", "").lower()
             if name not in TABLE_FUNCTIONS:
                 raise forbidden(f"{name} is not offered here: nothing but the tables is read")
@@ -202,6 +202,11 @@ class _Walk:
     def _function(self, node: Node) -> None:
         if (name := str(node["function_name"]).lower()) in FORBIDDEN:
             raise forbidden(f"the function {name} is not offered")
+
+
+def _type(node: Node) -> str:
+    """Return what a node is, in small letters: our own code words are the ones in capitals."""
+    return str(node.get("type", "")).lower()
 
 
 def _nodes(root: Any, *, into_queries: bool = True) -> Iterator[Node]:
@@ -236,45 +241,45 @@ def _bounds(where: Node | None) -> Bounds:
     ahead = [where] if where else []
     while ahead:
         node = ahead.pop()
-        if node["type"] == "CONJUNCTION_AND":
+        if _type(node) == "conjunction_and":
             ahead.extend(node["children"])
         elif node["class"] == "BETWEEN":
             for side, word in (
-                ("lower", "COMPARE_GREATERTHANOREQUALTO"),
-                ("upper", "COMPARE_LESSTHANOREQUALTO"),
+                ("lower", "compare_greaterthanorequalto"),
+                ("upper", "compare_lessthanorequalto"),
             ):
                 bounds = _bounded(bounds, word, node["input"], node[side])
-        elif node["class"] == "COMPARISON" and node["type"] in _FLIPPED:
-            bounds = _bounded(bounds, node["type"], node["left"], node["right"])
-            bounds = _bounded(bounds, _FLIPPED[node["type"]], node["right"], node["left"])
+        elif node["class"] == "COMPARISON" and _type(node) in _FLIPPED:
+            bounds = _bounded(bounds, _type(node), node["left"], node["right"])
+            bounds = _bounded(bounds, _FLIPPED[_type(node)], node["right"], node["left"])
     return bounds
 
 
 def _bounded(bounds: Bounds, word: str, column: Node, constant: Node) -> Bounds:
     """Return bounds with what `column word constant` adds to them."""
-    if column["type"] != "COLUMN_REF":
+    if _type(column) != "column_ref":
         return bounds
     name, text = column["column_names"][-1].lower(), _literal(constant)
     if text is None:
         return bounds
     if name == "shard":
-        return bounds._replace(shard=text) if word == "COMPARE_EQUAL" else bounds
+        return bounds._replace(shard=text) if word == "compare_equal" else bounds
     if name not in {"ingest_time", "event_time"} or (us := _instant(text)) is None:
         return bounds
     low, high = ("since", "until") if name == "ingest_time" else ("event_since", "event_until")
-    least = us + (word == "COMPARE_GREATERTHAN")
-    beyond = us + (word != "COMPARE_LESSTHAN")
+    least = us + (word == "compare_greaterthan")
+    beyond = us + (word != "compare_lessthan")
     held = bounds._asdict()
-    if "GREATER" in word or word == "COMPARE_EQUAL":
+    if "greater" in word or word == "compare_equal":
         held[low] = max(held[low], least)
-    if "LESS" in word or word == "COMPARE_EQUAL":
+    if "less" in word or word == "compare_equal":
         held[high] = min(held[high] or beyond, beyond)
     return Bounds(**held)
 
 
 def _literal(node: Node) -> str | None:
     """Return a text constant, be it cast to a time or not."""
-    if node["class"] == "CAST" and node["type"] == "OPERATOR_CAST":
+    if node["class"] == "CAST" and _type(node) == "operator_cast":
         node = node["child"]
     literal = node.get("literal") or {}
     return str(literal["text"]) if literal.get("kind") == "STRING" else None
