@@ -77,13 +77,15 @@ class Scope(NamedTuple):
             return table.column(name)[self.only]
         return table.take(name, self.only)
 
-    def between(self, name: str, span: Span) -> Mask:
-        """Say where one column of the table is in a span (size,), the column not copied."""
+    def meet(self, spans: Sequence[tuple[str, Span]]) -> Mask:
+        """Say where columns of the table are in their spans, all of them (size,)."""
         table = self.snapshot.tables[self.kind]
         if self.only is None:
-            return table.between(name, *span)
-        column = table.take(name, self.only)
-        found: Mask = (column >= span[0]) & (column <= span[1])
+            return table.meet(spans)
+        found = np.ones(self.only.size, np.bool_)
+        for name, (least, most) in spans:
+            column = table.take(name, self.only)
+            found &= (column >= least) & (column <= most)
         return found
 
     def dtype(self, name: str) -> np.dtype[Any]:

@@ -19,7 +19,7 @@ from twin.fields import NO_SETS, Mask, Scope
 from twin.geography import box, circle
 from twin.kinds import KINDS, REFERENCES, Dtype
 from twin.merge import TENANT
-from twin.predicates import All, Always, Any_, Known, Predicate, Than, Within, narrowed
+from twin.predicates import All, Always, Any_, Known, Predicate, Than, Within, met
 from twin.spans import NONE
 from twin.subqueries import Need
 from twin.terms import (
@@ -65,12 +65,10 @@ class Filter(NamedTuple):
     def mask(self, scope: Scope) -> Mask:
         """Return which rows of a view are its tenant's, and match (size,)."""
         code = scope.snapshot.lexicon.code(scope.tenant)
-        found = scope.between(TENANT, (code, code) if code >= 0 else NONE)
-        if self.predicate is None:
-            return found
+        mine = (TENANT, (code, code) if code >= 0 else NONE)
         if self.sets:
             scope = scope._replace(sets={**scope.sets, **self.sets})
-        return narrowed(found, self.predicate, scope)
+        return met(scope, [mine], self.predicate)
 
 
 def compile_filter(kind: str, text: str, sets: Mapping[str, Sequence[str]] = NO_SETS) -> Filter:
@@ -217,7 +215,8 @@ class _Compiler:
         if (query := tree.args.get("query")) is not None:
             return member(left, (), yes=yes, key=self._query(query.this, left))
         given = [self._operand(one) for one in tree.expressions]
-        if all(isinstance(one.term, Constant) for one in given):
+        fixed = isinstance(left, Constant)
+        if not fixed and all(isinstance(one.term, Constant) for one in given):
             return member(left, given, yes=yes)
         each = [compare("=", Operand(left), one, yes=yes) for one in given]
         return Any_(tuple(each)) if yes else All(tuple(each))

@@ -91,7 +91,7 @@ def aliases(kind: Kind) -> dict[str, str]:
 
 def blocks(kind: Kind) -> dict[str, str]:
     """Return for each column of a kind's table the block it belongs to: its group."""
-    of = {HEAD: HEAD, TENANT: HEAD}
+    of = {HEAD: HEAD, TENANT: TENANT}
     for group in kind.groups:
         of |= dict.fromkeys((f.name for f in group.fields if not f.is_as_of), group.name)
         of |= {f"{group.name}.{name}": group.name for name in provenance(group)}

@@ -178,7 +178,8 @@ class Sweep:
             if counts.size:
                 fold(held, frame, counts, self._ranks, self._ties, row[there])
                 tenant = columns["tenant"][counts]
-                held.table.puts({HEAD: frame.first + counts, TENANT: tenant}, row[there])
+                held.table.put(HEAD, row[there], frame.first + counts)
+                held.table.put(TENANT, row[there], tenant)
             if self._live is None:
                 self._learnt[kind].learn(kind, frame, at, row)
         if self._live is not None:
@@ -205,7 +206,8 @@ def _place(held: KindState, chain: Chain) -> None:
 def _head(table: Table, size: int, row: Column, offset: Column, tenant: Column) -> None:
     head, whose = np.full(size, -1), np.full(size, NOBODY, np.int32)
     head[row], whose[row] = offset, tenant  # ascending: the last one stays
-    table.puts({HEAD: head, TENANT: whose}, np.arange(size))
+    table.put(HEAD, np.arange(size), head)
+    table.put(TENANT, np.arange(size), whose)
 
 
 @cache

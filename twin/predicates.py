@@ -18,7 +18,7 @@ from twin.errors import BadRequest
 from twin.fields import Column, Mask, Scope
 from twin.geography import Box, Circle, circle
 from twin.kinds import ABSENT, Dtype
-from twin.spans import span
+from twin.spans import Span, span
 from twin.terms import Name
 
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -32,7 +32,6 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 FEW = 8  # narrowing to rows pays where so many times fewer are left
-FEWER = 100  # and where a column is judged in its place
 _CODES = frozenset((Dtype.TEXT, Dtype.FLAG, Dtype.MILESTONE))
 _WHOLE = frozenset((Dtype.INTEGER, Dtype.TIME))
 
@@ -66,10 +65,7 @@ class All(NamedTuple):
         return sum(part.cost for part in self.parts)
 
     def mask(self, scope: Scope) -> Mask:
-        found: Mask = self.parts[0].mask(scope)
-        for part in self.parts[1:]:
-            found = narrowed(found, part, scope)
-        return found
+        return met(scope, (), self)
 
 
 class Any_(NamedTuple):
@@ -89,13 +85,23 @@ class Any_(NamedTuple):
         return found
 
 
+def met(scope: Scope, spans: Sequence[tuple[str, Span]], part: Predicate | None) -> Mask:
+    """Return where columns are in their spans and `part` is true: what is plain in one pass."""
+    parts = part.parts if isinstance(part, All) else () if part is None else (part,)
+    plain = [one.lies(scope) for one in parts if getattr(one, "in_place", False)]
+    found = scope.meet([*spans, *plain])
+    for one in parts:
+        if not getattr(one, "in_place", False):
+            found = narrowed(found, one, scope)
+    return found
+
+
 def narrowed(found: Mask, part: Predicate, scope: Scope) -> Mask:
     """Return where `found` and `part` are true; `found` may be overwritten."""
     count = int(np.count_nonzero(found))
     if not count:
         return found
-    few = FEWER if getattr(part, "in_place", False) and scope.only is None else FEW
-    if count * few > found.size:
+    if count * FEW > found.size:
         found &= part.mask(scope)
         return found
     at = np.flatnonzero(found)
@@ -120,11 +126,15 @@ class Than(NamedTuple):
         """Say whether the column is judged where it lies."""
         return isinstance(self.term, Name) and self.term.plain and self.operator != "!="
 
+    def lies(self, scope: Scope) -> tuple[str, Span]:
+        """Return the column that is judged, and what it is to be within."""
+        label = self.term.label
+        return label, span(scope.dtype(label), self.operator, self.value)
+
     def mask(self, scope: Scope) -> Mask:
         sign, value = self.operator, self.value
         if self.in_place:
-            label = self.term.label
-            return scope.between(label, span(scope.dtype(label), sign, value))
+            return scope.meet([self.lies(scope)])
         column, known = self.term.read(scope)
         if column.dtype.kind == "i" and isinstance(value, float) and np.isfinite(value):
             sign, value = _whole(sign, value)

@@ -112,6 +112,7 @@ class State:
         if "shipment" in self.kinds:
             self.outbox.before(frame, self.kinds["shipment"].table)
         self.lexicon.extend(frame.words)
+        known = {name: held.keys.size for name, held in self.kinds.items()}
         for kind, names in frame.names.items():
             held = self.kinds[kind]
             held.keys.add(names)
@@ -127,8 +128,9 @@ class State:
                 outcome[at[fold(held, frame, at, self.ranks(), self.seen)]] = Outcome.APPLIED
             if mine.any():
                 row = columns["row"][mine].astype(np.int64)
-                newest = {HEAD: frame.first + np.flatnonzero(mine), TENANT: columns["tenant"][mine]}
-                held.table.puts(newest, row)
+                held.table.put(HEAD, row, frame.first + np.flatnonzero(mine))
+                fresh = row >= known[held.kind.name]  # a twin is of one tenant for ever
+                held.table.put(TENANT, row[fresh], columns["tenant"][mine][fresh])
         outcome[self.revisions.apply(frame, stands, self.kinds, self.ranks())] = Outcome.APPLIED
         offset = np.arange(frame.first, frame.first + frame.size)
         self.seen.add(columns["hash"], columns["content"], offset, outcome, reason)

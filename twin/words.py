@@ -15,7 +15,7 @@ from twin.errors import BadRequest
 from twin.fields import Column, Mask, Scope
 from twin.names import compare_names, held_names
 from twin.predicates import FEW, OPERATORS, found_of
-from twin.spans import NONE
+from twin.spans import NONE, Span
 from twin.terms import Name, Term
 
 
@@ -71,6 +71,11 @@ class Same(Texts):
         plain = isinstance(self.term, Name) and self.term.plain
         return self.yes and not self.key and len(self._words) == 1 and plain
 
+    def lies(self, scope: Scope) -> tuple[str, Span]:
+        """Return the column that is judged, and what it is to be within."""
+        code = scope.snapshot.lexicon.code(self._words[0] or "")
+        return str(getattr(self.term, "label", "")), (code, code) if code >= 0 else NONE
+
     def words(self, scope: Scope) -> Sequence[str | None]:
         return found_of(scope, self.key) if self.key else self._words
 
@@ -83,9 +88,9 @@ class Same(Texts):
         return super().mask(scope)
 
     def _one(self, scope: Scope, word: str) -> Mask:
-        code = scope.snapshot.lexicon.code(word)
         if self.in_place:
-            return scope.between(self.term.label, (code, code) if code >= 0 else NONE)
+            return scope.meet([self.lies(scope)])
+        code = scope.snapshot.lexicon.code(word)
         column, known = self.term.read(scope)
         found: Mask = (column == code) & known
         if not self.yes:
