@@ -16,9 +16,12 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from serving import http_json, http_problem, http_session, http_static
 from serving.access import Identity
 from serving.http_answer import MODE, respond
+from serving.http_asked import names
 from serving.http_body import read_object
 from serving.http_live import Live
 from serving.http_ports import Answers, GatewayPort, Predict, Reader, TokenPort
+from serving.http_schema import operation
+from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Denied, Overloaded
 
 REPORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.html")
@@ -30,6 +33,24 @@ SERVE_AWAY = "no model serves this region yet; ask again, `twin status` says whe
 # A report is a document with styles of its own: it may show itself, and reach nothing.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 Text = Annotated[str, Query(max_length=4096)]
+
+
+_HEALTH = operation("get_healthz", "Whether this process answers at all", schema={"type": "object"})
+_LIVE = operation(
+    "get_live",
+    "What the page shows, as it changes",
+    schema={"type": "string", "description": "one tick a second"},
+    media=["text/event-stream"],
+)
+_REPORTS = operation("get_reports", "Reports of studies, newest first", schema={"type": "object"})
+_PREDICT = operation(
+    "post_predict_eta",
+    "When shipments will arrive, by this region's model or its rule",
+    body=("id", "ids"),
+    fields={"ids": names(pb.BatchGetRequest)["ids"]},
+    schema={"type": "object"},
+)
+Ticks = Annotated[int, Query(ge=0, le=1000, description="end after so many; 0: do not end")]
 
 
 class Lives:
@@ -75,19 +96,20 @@ class Page:
 
     def router(self) -> APIRouter:
         router = APIRouter()
-        for path, method, shown in (
-            ("/", self.page, False),
-            ("/static/{name}", self.static, False),
-            ("/reports/{name}", self.report, False),
-            ("/healthz", self.health, True),
-            ("/v1/live", self.watch, True),
-            ("/v1/reports", self.reports, True),
+        for path, method in (
+            ("/", self.page),
+            ("/static/{name}", self.static),
+            ("/reports/{name}", self.report),
         ):
-            router.add_api_route(
-                path, method, methods=["GET"], include_in_schema=shown, response_class=Response
-            )
+            router.add_api_route(path, method, include_in_schema=False, response_class=Response)
+        for path, shown, told in (
+            ("/healthz", self.health, _HEALTH),
+            ("/v1/live", self.watch, _LIVE),
+            ("/v1/reports", self.reports, _REPORTS),
+        ):
+            router.add_api_route(path, shown, response_class=Response, **told)
         router.add_api_route(
-            "/v1/predict/eta", self.predict, methods=["POST"], response_class=Response
+            "/v1/predict/eta", self.predict, methods=["POST"], response_class=Response, **_PREDICT
         )
         return router
 
@@ -112,9 +134,7 @@ class Page:
         """Whether this process answers at all; /v1/status says how well."""
         return respond({"status": "ok", "version": self._version})
 
-    async def watch(
-        self, request: Request, ticks: Annotated[int, Query(ge=0, le=1000)] = 0
-    ) -> Response:
+    async def watch(self, request: Request, ticks: Ticks = 0) -> Response:
         """One tick a second as Server-Sent Events; `ticks` of them, or all."""
         live = self._lives.of(http_session.enter(self._tokens, request))
         frames = live.frames(live.enter(), ticks)

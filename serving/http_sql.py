@@ -74,10 +74,10 @@ class Door:
             raise BadRequest('the question has no sql; send {"sql": "SHOW TABLES"}')
         return await self._answer(asked, wanted, who, "answer")
 
-    async def table(self, request: Request, name: str) -> Response:
+    async def table(self, request: Request) -> Response:
         """Answer with a table, or the fields and rows of it that are asked for."""
         who = http_session.enter(self._tokens, request)
-        name, _, ending = name.partition(".")
+        name, _, ending = request.path_params["name"].partition(".")
         if name not in TABLES:
             raise BadRequest(
                 f"there is no table {name[:40]!r}; there are {', '.join(TABLES)}", "NOT_FOUND"

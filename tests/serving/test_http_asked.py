@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import http_asked, http_routes, http_schema
+from serving import http_asked, http_routes
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Malformed
 
@@ -172,10 +172,3 @@ def test_whatever_a_body_says_is_a_message_or_a_refusal(name, data):
         return
 
     assert message.FromString(made.SerializeToString()) == made
-
-
-def test_every_parameter_is_explained():
-    asked = {n for route in http_routes.ROUTES for n in http_asked.names(route.request)}
-
-    assert asked - http_schema.MEANING.keys() == set()
-    assert http_schema.MEANING.keys() - asked == set()

@@ -86,12 +86,17 @@ def test_every_operation_has_a_name_a_summary_its_parameters_and_its_problems(de
     for path, method, operation in found:
         where = f"{method} {path}"
         assert operation["summary"], where
-        if path.startswith("/v1/") and path not in {"/v1/live", "/v1/reports", "/v1/predict/eta"}:
-            assert "application/problem+json" in operation["responses"]["default"]["content"], where
+        assert "application/problem+json" in operation["responses"]["default"]["content"], where
         in_path = {p["name"] for p in operation.get("parameters", []) if p["in"] == "path"}
         assert in_path == set(re.findall(r"{(\w+)}", path)), where
+        named = [(p["name"], p["in"]) for p in operation.get("parameters", [])]
+        assert len(set(named)) == len(named), where
         for parameter in operation.get("parameters", []):
             DRAFT.check_schema(parameter["schema"])
+            assert parameter["description"], f"{where} {parameter['name']}"
+        asked = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        for name, said in asked.get("schema", {}).get("properties", {}).items():
+            assert "description" in said, f"{where} {name}"
 
 
 def test_every_rpc_that_the_gateway_answers_has_an_address(gateway, described):
