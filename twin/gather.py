@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from twin.errors import BadRequest
 from twin.kernels import I32, I64, U8, U64, jit, siphash
-from twin.slots import EMPTY, find_names
+from twin.slots import EMPTY, find_names, number_rows
 from twin.texts import Texts, texts
 
 NEWLINE = 10
@@ -134,6 +134,20 @@ def put_whole(bits: int, chunk: I64, at: I64, held: Any, whole: Any) -> None:
 
 
 @jit
+def mark(values: Any, shift: int, met: Any) -> None:
+    """Mark every value, moved up by `shift`, as met."""
+    for i in range(values.size):
+        met[values[i] + shift] = True
+
+
+@jit
+def renumber(values: Any, shift: int, number: I64, out: I64) -> None:
+    """Put the number of every value, moved up by `shift`, into `out`."""
+    for i in range(values.size):
+        out[i] = number[values[i] + shift]
+
+
+@jit
 def number_codes(codes: Any, out: Any, distinct: Any) -> int:
     """Number the distinct codes as they come, into `out`; return how many, or -1 if over SHORT."""
     slots = np.full(_ROOM, -1, np.int16)
@@ -250,6 +264,11 @@ def warm() -> None:
     name = named("t", b"a\n")
     content = np.frombuffer(name.content.tobytes(), np.uint8)
     find_name(np.full(8, EMPTY), name.offsets, np.zeros(16, np.uint8), content)
+    for word in WORDS.values():
+        for values in (np.zeros(1, word), _unwritten(word)):
+            mark(values, 0, np.zeros(1, np.bool_))
+            renumber(values, 0, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    number_rows(np.full(8, EMPTY), _unwritten(np.int64), np.zeros(1, np.int32))
     for some in range(1, TOGETHER + 1):
         zeros, cells = np.zeros(some, np.int64), np.zeros(8, np.uint8)
         meet(0, (pages,) * some, (cells,) * some, zeros + 8, zeros, zeros, np.zeros(1, np.bool_))
@@ -264,3 +283,10 @@ def warm() -> None:
     for content in (ids.content, ids.content.copy()):
         id_signs(ids.offsets, content, rows, 2, ids.content, False, np.empty(1, np.uint8))
         id_words(ids.offsets, content, rows, 2, np.empty(1, np.uint64))
+
+
+def _unwritten(kind: Any) -> Any:
+    """Return an array as snapshots give columns: not to be written, which is a type of its own."""
+    values = np.zeros(1, kind)
+    values.flags.writeable = False
+    return values

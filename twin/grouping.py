@@ -14,10 +14,11 @@ import numpy as np
 from twin.errors import BadRequest, TooMany
 from twin.fields import Column
 from twin.filters import compile_term
+from twin.gather import mark, renumber
 from twin.kinds import Dtype, Milestone
 from twin.query import View
 from twin.slots import number_rows, room
-from twin.terms import DURATION, ID, Constant
+from twin.terms import DURATION, ID, Constant, Name
 from twin.transition import Snapshot
 
 MOST = 100_000  # distinct values, or groups
@@ -48,15 +49,17 @@ def groups(
     return list(zip(*names, strict=True)), which
 
 
-def numbered(values: Column, bound: int) -> tuple[Column, Column]:
-    """Return the distinct values, each 0 or more and below `bound`, and which one each is."""
-    if bound <= min(DENSE, 64 + 4 * values.size):
-        met = np.bincount(values, minlength=bound) > 0
-        distinct = np.flatnonzero(met)
-        number = np.empty(bound, np.int64)
-        number[distinct] = np.arange(distinct.size)
-        return distinct, number[values]
-    return hashed(values)
+def numbered(values: Column, bound: int, least: int = 0) -> tuple[Column, Column]:
+    """Return the distinct values, each `least` or more, `bound` in all, and which one each is."""
+    if bound > min(DENSE, 64 + 4 * values.size):
+        return hashed(values)
+    met, number = np.zeros(bound, np.bool_), np.empty(bound, np.int64)
+    mark(values, -least, met)
+    distinct = np.flatnonzero(met)
+    number[distinct] = np.arange(distinct.size)
+    which = np.empty(values.size, np.int64)
+    renumber(values, -least, number, which)
+    return distinct + least, which
 
 
 def hashed(values: Column) -> tuple[Column, Column]:
@@ -84,8 +87,9 @@ def labelled(view: View, name: str, rows: Column, most: int = MOST) -> tuple[lis
         raise BadRequest(f"{name} is no field to group by; name one")
     column, known = term.read(view.chosen(rows))
     if column.dtype.kind == "i" and term.sort in {Dtype.TEXT, Dtype.FLAG, Dtype.MILESTONE}:
-        distinct, which = numbered(np.where(known, column, -1) + 1, _bound(view, term.sort))
-        values = distinct - 1
+        if not (isinstance(term, Name) and term.plain):  # plain: what is absent is -1 already
+            column = np.where(known, column, -1)
+        values, which = numbered(column, _bound(view, term.sort), -1)
         _few(values.size, most)
         words = [text(view.snapshot, v, term.sort) if v >= 0 else "" for v in values.tolist()]
         return words, which

@@ -202,13 +202,18 @@ def prefixed(prefix: U8, offsets: I64, content: U8, at: I64, out: U8) -> None:
 
 
 @jit
-def gather_texts(offsets: I64, content: U8, at: I64, out_offsets: I64, out: U8) -> None:
-    """Copy the texts at `at` into `out`; `out_offsets` says where each goes."""
+def take_texts(offsets: I64, content: U8, at: I64, skip: int) -> Any:
+    """Return the offsets and the content of the texts at `at`, without their first `skip` bytes."""
+    ends = np.empty(at.size + 1, np.int64)
+    ends[0] = 0
     for i in range(at.size):
-        start = offsets[at[i]]
-        base = out_offsets[i]
-        for j in range(out_offsets[i + 1] - base):
+        ends[i + 1] = ends[i] + offsets[at[i] + 1] - offsets[at[i]] - skip
+    out = np.empty(ends[-1], np.uint8)
+    for i in range(at.size):
+        start, base = offsets[at[i]] + skip, ends[i]
+        for j in range(ends[i + 1] - base):
             out[base + j] = content[start + j]
+    return ends, out
 
 
 @jit

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.kernels import gather_texts, siphash
+from twin.kernels import siphash, take_texts
 
 
 class Texts(NamedTuple):
@@ -24,11 +24,7 @@ class Texts(NamedTuple):
 
     def take(self, at: NDArray[np.int64], skip: int = 0) -> Texts:
         """Return the texts at these positions, without their first bytes: each has so many."""
-        offsets = np.zeros(at.size + 1, np.int64)
-        np.cumsum(self.offsets[at + 1] - self.offsets[at] - skip, out=offsets[1:])
-        content = np.empty(offsets[-1], np.uint8)
-        gather_texts(self.offsets, self.content[skip:], at, offsets, content)
-        return Texts(offsets, content)
+        return Texts(*take_texts(self.offsets, self.content, at, skip))
 
     def list(self) -> list[str]:
         raw, ends = self.content.tobytes(), self.offsets.tolist()
