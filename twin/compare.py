@@ -22,7 +22,7 @@ from twin.predicates import (
     Predicate,
     Than,
 )
-from twin.terms import DURATION, ID, NULL, NUMBERS, SECOND_US, Computed, Constant, Term, computed
+from twin.terms import DURATION, ID, NULL, NUMBERS, SECOND_US, Constant, Term, article, computed
 from twin.words import IdAmong, IdLike, IdThan, Like, Ordered, Same
 
 _NUMERIC = frozenset((*NUMBERS, Dtype.TIME, Dtype.FLAG, Dtype.MILESTONE, DURATION))
@@ -56,9 +56,9 @@ def compare(sign: str, left: Operand, right: Operand, *, yes: bool) -> Predicate
 
 def _than(term: Term, sign: str, value: Constant) -> Predicate:
     if isinstance(term, Constant):
-        if term.sort != value.sort and not {term.sort, value.sort} <= NUMBERS:
-            raise _mismatch(term, value)
-        return Always(bool(OPERATORS[sign](term.value, value.value)))
+        if term.sort in NUMBERS and value.sort == DURATION:
+            term, sign, value = value, MIRRORED[sign], term
+        return Always(bool(OPERATORS[sign](term.value, literal(term, value))))
     wanted = literal(term, value)
     if term.sort == ID:
         return IdThan(sign, wanted)
@@ -72,6 +72,8 @@ def _than(term: Term, sign: str, value: Constant) -> Predicate:
 def _both(a: Term, sign: str, b: Term) -> Predicate:
     if ID in {a.sort, b.sort}:
         raise BadRequest("compare id with a text in single quotes, or with a sub-query")
+    if "region" in {a.label, b.label} and sign not in {"=", "!="}:
+        raise BadRequest("a region is before or after a written text only; compare it with one")
     if {a.sort, b.sort} <= NUMBERS or a.sort == b.sort:
         return Between(a, sign, b)
     if DURATION in {a.sort, b.sort} and NUMBERS & {a.sort, b.sort}:  # seconds
@@ -114,13 +116,13 @@ def _read(term: Term, text: str) -> Any:
         return int(text == "true")
     if term.sort == DURATION:
         raise BadRequest(f"{term.label} is a duration; write INTERVAL {text!r}, or seconds")
-    raise BadRequest(f"{term.label} is a {term.sort}, and {text!r} is not")
+    raise BadRequest(f"{term.label} is {article(term.sort)}, and {text!r} is not")
 
 
 def member(left: Term, given: Sequence[Operand], *, yes: bool, key: str = "") -> Predicate:
     """Return whether `left` is one of some constants, or of what a sub-query finds."""
     if isinstance(left, Constant):
-        raise BadRequest(f"{left.label} IN ... says nothing of a twin; begin with a field")
+        raise BadRequest(f"{left.label} IN (SELECT ...) is of no twin; begin with a field")
     if key:
         return IdAmong((), yes, key) if left.sort == ID else Same(left, (), yes, key)
     if left.sort not in {Dtype.TEXT, Dtype.MILESTONE, ID}:
@@ -145,7 +147,7 @@ def _constant(one: Operand) -> Constant:
 def like(term: Term, pattern: str, *, yes: bool, escape: str = "", fold: bool = False) -> Predicate:
     """Return a test of a text. Raises BadRequest where `term` is none."""
     if term.sort not in {Dtype.TEXT, ID} or isinstance(term, Constant):
-        raise BadRequest(f"{term.label} is a {term.sort}, and LIKE is of texts; compare it")
+        raise BadRequest(f"{term.label} is {article(term.sort)}, and LIKE is of texts; compare it")
     test = Like(term, pattern, yes, escape=escape, fold=fold)
     return IdLike(test, yes) if term.sort == ID else test
 
@@ -168,7 +170,5 @@ def time_us(text: str) -> int:
 
 
 def _mismatch(a: Term, b: Term) -> BadRequest:
-    sides = [
-        f"{t.label} is {'computed, ' if isinstance(t, Computed) else ''}a {t.sort}" for t in (a, b)
-    ]
+    sides = [f"{term.label} is {article(term.sort)}" for term in (a, b)]
     return BadRequest(f"{' and '.join(sides)}: they cannot be compared; compare like with like")

@@ -19,7 +19,7 @@ from twin.fields import NO_SETS, Mask, Scope
 from twin.geography import box, circle
 from twin.kinds import KINDS, REFERENCES, Dtype
 from twin.merge import TENANT
-from twin.predicates import All, Always, Any_, Known, Predicate, Than, Within, met
+from twin.predicates import All, Always, Any_, Known, Otherwise, Predicate, Than, Within, met
 from twin.spans import NONE
 from twin.subqueries import Need
 from twin.terms import (
@@ -31,6 +31,7 @@ from twin.terms import (
     Constant,
     Now,
     Term,
+    article,
     computed,
     interval,
     named,
@@ -224,13 +225,8 @@ class _Compiler:
     def _is(self, tree: exp.Is, *, yes: bool) -> Predicate:
         what = tree.expression
         if isinstance(what, exp.Boolean):
-            term = self.term(tree.this)
-            if term.sort != Dtype.FLAG:
-                raise BadRequest(f"{term.label} is a {term.sort}; only a flag IS TRUE or IS FALSE")
-            wanted = bool(what.this)
-            if yes:
-                return Than(term, "=", int(wanted))
-            return Any_((Known(term, False), Than(term, "=", int(not wanted))))
+            found = self.condition(tree.this, yes=bool(what.this))
+            return found if yes else Otherwise(found)
         word = "absent" if isinstance(what, exp.Null) else what.name.lower()
         if word not in _ANSWERS or not isinstance(what, exp.Null | exp.Column):
             raise BadRequest(
@@ -273,7 +269,7 @@ class _Compiler:
             return Always(False)
         if term.sort != Dtype.FLAG:
             raise BadRequest(
-                f"{term.label} is a {term.sort} and no condition; compare it, as in "
+                f"{term.label} is {article(term.sort)} and no condition; compare it, as in "
                 f"{term.label} IS KNOWN"
             )
         if isinstance(term, Constant):
@@ -310,7 +306,7 @@ class _Compiler:
         _compiled(need.kind, need.where)
         if left.sort not in {ID, Dtype.TEXT}:
             raise BadRequest(
-                f"{left.label} is a {left.sort}; only an id or a text is IN what a sub-query finds"
+                f"{left.label} is {article(left.sort)}; only an id or a text is IN what a sub-query finds"
             )
         self.needs[need.key] = need
         return need.key

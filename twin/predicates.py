@@ -96,6 +96,21 @@ def met(scope: Scope, spans: Sequence[tuple[str, Span]], part: Predicate | None)
     return found
 
 
+class Otherwise(NamedTuple):
+    """Where another is not true: false, or unknown."""
+
+    part: Any
+
+    @property
+    def cost(self) -> int:
+        cost: int = self.part.cost
+        return cost
+
+    def mask(self, scope: Scope) -> Mask:
+        found: Mask = ~self.part.mask(scope)
+        return found
+
+
 def narrowed(found: Mask, part: Predicate, scope: Scope) -> Mask:
     """Return where `found` and `part` are true; `found` may be overwritten."""
     count = int(np.count_nonzero(found))

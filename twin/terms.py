@@ -189,6 +189,11 @@ def _starts(days: Column, unit: str) -> Column:
     return us
 
 
+def article(sort: str) -> str:
+    """Return a sort with its article."""
+    return f"an {sort}" if sort[0] in "aeiou" else f"a {sort}"
+
+
 def named(kind: str, name: str) -> Term:
     """Return the term of a name. Raises UnknownField."""
     if name == "id":
@@ -238,7 +243,7 @@ def computed(left: Term, sign: str, right: Term) -> Term:
     sort = _sort(left.sort, sign, right.sort)
     if sort is None:
         raise BadRequest(
-            f"{left.label} is a {left.sort} and {right.label} a {right.sort}: there is no {sign} "
+            f"{left.label} is {article(left.sort)} and {right.label} {article(right.sort)}: there is no {sign} "
             "of them; compute with numbers, times and intervals"
         )
     if isinstance(left, Constant) and isinstance(right, Constant):
