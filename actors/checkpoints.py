@@ -67,6 +67,10 @@ class Checkpoints:
             return state
         return State(rule)
 
+    def names(self) -> dict[int, str]:
+        """Return offset -> file of each, whole or not."""
+        return {offset_of(name): name for name in self._names()}
+
     def _names(self) -> list[str]:
         names = self._disk.names(self._folder)
         return sorted(n for n in names if n.startswith(PREFIX) and n.endswith(SUFFIX))

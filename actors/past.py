@@ -15,13 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.shard import RUN, Row, Shard, read_frame
+from actors.bases import Tables
+from actors.shard import RUN, Row, Shard
 from twin import past
 from twin.chain import END, Chain, gather, select
 from twin.columns import concat
 from twin.errors import AsOfTooEarly, UnknownKey
 from twin.fold import KindState
 from twin.frames import Frame
+from twin.journal import read_frame
 from twin.kinds import ABSENT, KINDS
 from twin.merge import HEAD, TENANT
 from twin.newer import require_known
@@ -32,15 +34,6 @@ from twin.transition import Snapshot, State
 CACHED = 512 << 20  # bytes of snapshots kept for the next question about the same moment
 PIECE = 10_000  # twins whose chains are folded at once
 FEW = 50_000  # events that chains are walked for; to read the journal itself is cheaper beyond
-Base = tuple[int, dict[str, KindState], Revisions]  # tables as of an offset, to be changed
-
-
-class Bases:
-    """Where tables of an earlier offset are: none, so the journal is read from its beginning."""
-
-    def before(self, offset: int) -> Base | None:
-        """Return the tables of the greatest known offset that is not beyond `offset`."""
-        return None
 
 
 class Found(NamedTuple):
@@ -67,14 +60,12 @@ class Past:
     def __init__(
         self,
         shard: Shard,
-        bases: Bases | None = None,
         *,
         cached: int = CACHED,
         few: int = FEW,
     ) -> None:
         self._shard = shard
         self._few = few
-        self._bases = bases or Bases()
         self._bound = cached
         self._kept: OrderedDict[tuple[int, int], tuple[Snapshot, int]] = OrderedDict()
         self._lock = threading.Lock()
@@ -176,7 +167,7 @@ class Past:
     def _known(self, present: Snapshot, live: _Live, cut: int) -> Snapshot:
         """Return what was known before an offset."""
         touched = {k: np.flatnonzero(t.column(HEAD) >= cut) for k, t in present.tables.items()}
-        base = self._bases.before(cut)
+        base = self._shard.bases.before(cut) if self._shard.bases is not None else None
         start = base[0] if base else 0
         if _reckoned(present, touched) <= min(self._few, cut - start):
             kinds = {kind: past.thawed(t, kind) for kind, t in present.tables.items()}
@@ -185,7 +176,7 @@ class Past:
             return _snapshot(present, kinds, cut)
         return self._forward(present, live, base, cut)
 
-    def _forward(self, present: Snapshot, live: _Live, base: Base | None, cut: int) -> Snapshot:
+    def _forward(self, present: Snapshot, live: _Live, base: Tables | None, cut: int) -> Snapshot:
         """Return what was known before an offset: tables of an earlier one, and what followed."""
         none = {kind: KindState(KINDS[kind]) for kind in present.tables}
         start, kinds, revisions = base or (0, none, Revisions())

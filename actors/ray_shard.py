@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from actors import marker
+from actors.bases import Schedule
 from actors.disk import OsDisk
 from actors.recovery import Storage, recover
 from actors.shard import Shard
@@ -36,6 +37,7 @@ class ShardSpec(NamedTuple):
     clock: str  # "module:function"(folder) -> () -> microseconds
     supervisor: int = 0  # epoch of the supervisor that asks; 0: nobody's, as in a test
     storage: Storage = Storage()
+    schedule: Schedule = Schedule()  # of what the past is read from
 
     @property
     def name(self) -> str:
@@ -97,6 +99,7 @@ class ShardHost:
             owner=f"{os.uname().nodename}:{os.getpid()}",
             clock=clock,
             storage=spec.storage,
+            schedule=spec.schedule,
         )
         shard, self._archiver = recovered.shard, recovered.archiver
         offset = shard.next

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors import marker
 from actors.archive import AGAIN_S, Archive
+from actors.bases import Bases, Schedule
 from actors.checkpoints import Checkpoints
 from actors.disk import Disk
 from actors.fetch import Fetched, fetch, restore
@@ -58,6 +59,7 @@ def recover(
     owner: str,
     clock: Callable[[], int],
     storage: Storage,
+    schedule: Schedule | None = None,
 ) -> Recovered:
     """Start a shard under `epoch`. Raises Fenced, JournalCorrupt, StorageAway.
 
@@ -82,6 +84,7 @@ def recover(
         clock=clock,
         read_ahead=True,
     )
+    shard.bases = Bases(disk, home, rule, schedule, kept)
     try:
         shard.recover()
     except JournalCorrupt as e:

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from actors.ahead import ahead
 from actors.archive import Archived
+from actors.bases import Bases
 from twin import checkpoint, digest
 from twin.admission import Rule, salts
 from twin.columns import Message, concat
 from twin.dedup import Known
 from twin.errors import Fenced, JournalCorrupt, JournalFailed, Recovering, UnknownKey
 from twin.frames import Frame
-from twin.journal import Journal
+from twin.journal import Journal, read_frame
 from twin.letters import Due, Letter, letters
 from twin.newer import require_known
 from twin.outbox import CURSOR
@@ -82,6 +83,7 @@ class Shard:
         self._snapshot: Snapshot | None = None
         self._lock = threading.Lock()  # held while columns change, or are taken hold of
         self._ready = False
+        self.bases: Bases | None = None  # what questions about the past begin with
         self.archived: Callable[[], Archived] | None = None  # how far its archive is, if any
         self._repelled = np.zeros(len(_REPELLED), np.int64)  # since this process began
         self.watches: tuple[Watch, ...] = ()  # replaced whole, never changed in place
@@ -284,6 +286,8 @@ class Shard:
             snapshot, extra = checkpoint.capture(self._state)
         self.require_marker()
         self._checkpoints.write(snapshot.offset, checkpoint.write(snapshot, extra, self.epoch))
+        if self.bases is not None:
+            self.bases.consider(snapshot, extra, self.epoch)
         return snapshot.offset
 
     def digests(self) -> digest.Digests:
@@ -389,11 +393,3 @@ def replay(state: State, journal: Journal, until: int = 2**62, *, read_ahead: bo
         state.commit(concat(run), read)
     state.outbox.drop()
     return state.next - start
-
-
-def read_frame(journal: Journal, offset: int) -> Frame:
-    """Return the journaled frame that holds `offset`. Raises JournalCorrupt if there is none."""
-    frame = journal.at(offset)
-    if frame is None:
-        raise JournalCorrupt(f"offset {offset} is missing from the journal; restore the journal")
-    return frame

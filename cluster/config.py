@@ -54,6 +54,15 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segments_s: NotNegative = 0.0  # 0: for ever
 
 
+class Bases(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Tables kept beside the journals, so that the past is read fast; of each shard."""
+
+    every_s: NotNegative = 3600.0  # by the twin's clock; 0: none are kept
+    events: Annotated[int, msgspec.Meta(ge=1000)] = 500_000  # or after so many
+    days: NotNegative = 30.0  # of those older than a day one a day is kept, for so long
+    mib: Annotated[int, msgspec.Meta(ge=1)] = 1024  # of disk
+
+
 class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom to tell of what happens to alerts: [[webhooks]]."""
 
@@ -79,6 +88,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed: Positive = 21_600.0  # of the replay clock: 1 day in 4 s
     storage: Storage = msgspec.field(default_factory=Storage)
     retention: Retention = msgspec.field(default_factory=Retention)
+    bases: Bases = msgspec.field(default_factory=Bases)
     webhooks: tuple[Webhook, ...] = ()
 
     def http_port(self, region: str) -> int:

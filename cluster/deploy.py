@@ -19,6 +19,7 @@ import grpc
 import ray
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from actors.bases import Schedule
 from actors.disk import OsDisk
 from actors.ray_shard import Begun, ShardHost, ShardSpec
 from actors.recovery import Storage
@@ -45,6 +46,7 @@ class Plan(NamedTuple):
     checkpoint_s: float
     spares: bool
     storage: Storage = Storage()
+    schedule: Schedule = Schedule()
 
 
 class RayHost:
@@ -122,6 +124,12 @@ def start(plan: Plan, progress: Callable[[str], None]) -> Deployment:
     return Deployment(plan, supervisor)
 
 
+def schedule(config: Config) -> Schedule:
+    """Return when bases are made and how long they are kept."""
+    held = config.bases
+    return Schedule(held.every_s, held.events, held.days, held.mib)
+
+
 def storage(config: Config) -> Storage:
     """Return where the journals of a twin go besides its disk."""
     held = config.storage
@@ -131,7 +139,18 @@ def storage(config: Config) -> Storage:
 def specs(plan: Plan, folder: Path) -> list[ShardSpec]:
     """Return what each shard is to be; epochs are given at each start."""
     return [
-        ShardSpec(kind, region, number, count, str(folder), 0, SERVE, CLOCK, storage=plan.storage)
+        ShardSpec(
+            kind,
+            region,
+            number,
+            count,
+            str(folder),
+            0,
+            SERVE,
+            CLOCK,
+            storage=plan.storage,
+            schedule=plan.schedule,
+        )
         for region in plan.regions
         for kind, count in plan.shards.items()
         for number in range(count)

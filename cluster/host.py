@@ -189,6 +189,7 @@ class Host:
             self._config.checkpoint_every_s,
             spares=True,
             storage=deploy.storage(self._config),
+            schedule=deploy.schedule(self._config),
         )
         self._deployment = deploy.start(plan, progress)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from actors.past import Bases, Past
+from actors.past import Past
 from actors.shard import Shard
 from serving.cells import point
 from serving.wire import twin_pb2 as pb
@@ -31,9 +31,9 @@ T = TypeVar("T")
 class Then:
     """One shard's. `state` may be called from any thread; the rest from the event loop."""
 
-    def __init__(self, shard: Shard, clock: Callable[[], int], bases: Bases | None = None) -> None:
+    def __init__(self, shard: Shard, clock: Callable[[], int]) -> None:
         self.shard = shard
-        self.past = Past(shard, bases)
+        self.past = Past(shard)
         self._clock = clock
         self._tables = ThreadPoolExecutor(1, thread_name_prefix="past-table")
         self._chains = ThreadPoolExecutor(1, thread_name_prefix="past-chain")

@@ -185,6 +185,8 @@ class ShardSurface:
         now = self._clock()
         if self.delivery is not None:
             status.outbox.CopyFrom(shard_status.outbox(self.shard, self.delivery.courier, now))
+        if self.shard.bases is not None:
+            status.bases.CopyFrom(shard_status.bases(self.shard.bases))
         if self.shard.archived is not None:
             kept = self.shard.archived()
             status.archive.CopyFrom(pb.ArchiveStatus(**kept._asdict(), restored=self.restored))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from actors.bases import Bases
 from actors.outbox import Courier
 from actors.shard import Shard
 from serving.intake import Intake
@@ -46,6 +47,17 @@ def of(
         replayed=shard.replayed,
         journal_bytes=shard.journal_bytes,
         fsync_p99_ms=shard.fsync_p99_ms,
+    )
+
+
+def bases(kept: Bases) -> pb.BasesStatus:
+    """Return what is kept of earlier offsets."""
+    held = kept.held()
+    return pb.BasesStatus(
+        count=len(held),
+        bytes=sum(base.bytes for base in held),
+        oldest=held[0].ingest_time if held else 0,
+        bytes_bound=kept.bytes_bound,
     )
 
 

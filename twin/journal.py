@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from twin.errors import JournalCorrupt
 from twin.frames import Frame
 
 
@@ -45,3 +46,11 @@ class Journal(Protocol):
 
     def fenced(self) -> bool:
         """Say whether a newer epoch has been announced."""
+
+
+def read_frame(journal: Journal, offset: int) -> Frame:
+    """Return the journaled frame that holds `offset`. Raises JournalCorrupt if there is none."""
+    frame = journal.at(offset)
+    if frame is None:
+        raise JournalCorrupt(f"offset {offset} is missing from the journal; restore the journal")
+    return frame

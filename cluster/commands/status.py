@@ -39,7 +39,7 @@ def command(folder: Path, digests: bool, link: bool, as_json: bool) -> int:
         heads = ("shard", "at offset", "truth digest", "replay digest")
         rows = [[s.name, str(s.offset), s.truth_digest, s.replay_digest] for s in reply.shards]
         show.table(heads, rows)
-    for line in (*_archives(reply), *_outboxes(reply)):
+    for line in (*_archives(reply), *_bases(reply), *_outboxes(reply)):
         click.echo(line)
     for name, text in sorted(reply.notes.items()):
         click.echo(f"  {name}: {text}")
@@ -104,6 +104,20 @@ def _outboxes(reply: Any) -> list[str]:
         if box.refused:
             lines.append("  " + show.warn(f"{s.name}: {box.refused:,} derived facts were refused"))
     return lines
+
+
+def _bases(reply: Any) -> list[str]:
+    """Return what is kept so that the past is read fast, and what that takes of the disk."""
+    held = [s.bases for s in reply.shards if s.HasField("bases") and s.bases.count]
+    if not held:
+        return []
+    count, size = sum(one.count for one in held), sum(one.bytes for one in held)
+    bound = sum(one.bytes_bound for one in held)
+    oldest = show.instant(min(one.oldest for one in held))
+    return [
+        f"  the past: {count} tables of earlier moments, the oldest of {oldest}, "
+        f"{size / 2**20:.1f} MiB of {bound / 2**20:.0f} MiB"
+    ]
 
 
 def _archives(reply: Any) -> list[str]:
