@@ -22,6 +22,7 @@ from twin.errors import Fatal, Retryable, TwinError
 
 log = logging.getLogger(__name__)
 
+MOST_OPEN = 512  # requests at once, open streams among them: as of gRPC
 MEDIA_TYPE = "application/problem+json"
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 DEFENCES = {
@@ -138,16 +139,32 @@ def trace_id(request: Request) -> str:
 
 
 class Guard:
-    """Outermost: gives each request a trace id, each answer its defences, each fault a body."""
+    """Outermost: gives each request a trace id, each answer its defences, each fault a body.
 
-    def __init__(self, app: ASGIApp) -> None:
+    More than `most` requests at once are told to come back, before anything is read of them.
+    """
+
+    def __init__(self, app: ASGIApp, most: int = MOST_OPEN) -> None:
         self._app = app
+        self._most = most
+        self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         trace = _trace(scope)
+        if self._open >= self._most:
+            told = named("OVERLOADED", f"{self._most} requests are open; ask again", 0.2)
+            await response(told, trace)(scope, receive, send)
+            return
+        self._open += 1
+        try:
+            await self._guarded(scope, receive, send, trace)
+        finally:
+            self._open -= 1
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, trace: str) -> None:
         scope.setdefault("state", {})["trace_id"] = trace
         started = False
 

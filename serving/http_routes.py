@@ -7,6 +7,7 @@ address.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, TooLarge
 
 BODY_LIMIT = 1 << 20  # of a request, as over gRPC
+INLINE_BYTES = 64 << 10  # an answer of that many takes some milliseconds to write
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 LONGER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")  # an alert's has its subject's in it
 PLURALS = {"shipments": "shipment", "sites": "site", "suppliers": "supplier", "stock": "stock"}
@@ -159,8 +161,13 @@ class Address:
         who = http_session.enter(self._tokens, request, route.scope)
         asked = await self._asked(request)
         reply = await self._answer(asked, who)
+        if reply.ByteSize() > INLINE_BYTES:  # nobody else is to wait for it
+            return await asyncio.to_thread(self._shown, reply, asked)
+        return self._shown(reply, asked)
+
+    def _shown(self, reply: Message, asked: Message) -> Response:
         shown = http_json.reply(reply)
-        shown |= {name: _plain(getattr(asked, name)) for name in route.told}
+        shown |= {name: _plain(getattr(asked, name)) for name in self._route.told}
         return respond(shown, http_json.mode(reply))
 
     async def _asked(self, request: Request) -> Message:

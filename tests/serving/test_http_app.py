@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from typing import Any
 
+import httpx
 import pytest
+from starlette.responses import Response
 
+from serving import http_problem
 from tests.serving.http_chain import ORIGINS, Fact
 from tests.serving.http_surface import Surface
 from tests.serving.http_world import recovering
@@ -214,3 +219,29 @@ def test_another_method_is_refused_with_what_is_allowed(surface: Surface) -> Non
 
     assert (answer.status_code, answer.json()["code"]) == (405, "METHOD_NOT_ALLOWED")
     assert answer.headers["allow"] == "GET"
+
+
+def test_more_requests_at_once_than_there_is_room_for_are_told_to_come_back() -> None:
+    async def all_of_them() -> list[int]:
+        entered, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            entered.set()
+            await go_on.wait()
+            await Response("done")(scope, receive, send)
+
+        transport = httpx.ASGITransport(http_problem.Guard(slow, most=1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://twin") as client:
+            first = asyncio.ensure_future(client.get("/"))
+            await entered.wait()
+            refused = await client.get("/")
+            assert refused.json()["code"] == "OVERLOADED"
+            assert refused.headers["retry-after"] == "1"
+            go_on.set()
+            return [
+                (await first).status_code,
+                refused.status_code,
+                (await client.get("/")).status_code,
+            ]
+
+    assert asyncio.run(all_of_them()) == [200, 429, 200]

@@ -17,12 +17,16 @@ BATCH = {"content-type": "application/cloudevents-batch+json"}
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("events") / "twin"
-    with several(folder):
-        gateway = HttpGateway(folder)
-        yield gateway
-        gateway.close()
+def twin(tmp_path_factory):
+    with several(tmp_path_factory.mktemp("events") / "twin") as twin:
+        yield twin
+
+
+@pytest.fixture(scope="module")
+def gateway(twin):
+    gateway = HttpGateway(twin.folder)
+    yield gateway
+    gateway.close()
 
 
 @pytest.fixture
@@ -327,6 +331,29 @@ def test_a_body_of_another_type_is_refused(gateway, fresh, kind):
     answer = structured(gateway, fresh(), {"content-type": kind})
 
     assert (answer.status_code, answer.json()["code"]) == (415, "MEDIA_TYPE")
+
+
+def test_an_event_waits_for_the_successor_of_its_writer_and_is_applied_once(gateway, twin, fresh):
+    first = gateway.post("/v1/events", fresh(0)).json()
+    name = first["shard"]
+    kind, region, number = name.split("/")
+
+    twin.end(name)
+    twin.begin(kind, region, int(number), 2, epoch=2)
+    told = gateway.post("/v1/events", [fresh(0), fresh(1, time="2023-11-14T22:13:05Z")]).json()
+
+    assert [(one["outcome"], one["epoch"]) for one in told] == [("duplicate", 2), ("applied", 2)]
+    assert told[0]["receipt"] == first["receipt"]
+
+
+def test_events_that_nobody_takes_can_be_sent_again(gateway, fresh):
+    lead_time = {"lead_time_days": 4}
+
+    answer = gateway.post("/v1/events", fresh(type="supplier.lead_time", data=lead_time))
+
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (503, "REGION_UNAVAILABLE")
+    assert told["retry_after"] > 0
 
 
 def test_events_need_the_scope_write_and_the_token_s_tenant(gateway, fresh):
