@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from actors.shard import Shard
@@ -25,6 +24,7 @@ from twin.grouping import distinct_words, groups, labelled, numbered
 from twin.kinds import ABSENT, Dtype, Milestone
 from twin.query import View
 from twin.terms import DURATION, ID, NUMBERS, Term
+from twin.totals import Totals
 
 Column = NDArray[Any]
 _MEASURE = re.compile(r"(?P<how>count|sum|avg|min|max|known|distinct)\((?P<of>.+)\)", re.DOTALL)
@@ -127,7 +127,8 @@ def compute(view: View, rows: Column, request: pb.AggregateRequest) -> list[pb.G
     if not rows.size and request.by:
         return []
     wanted = [parse(measure) for measure in parts(request.measures)]
-    columns = [_column(view, rows, which, len(names), measure) for measure in wanted]
+    totals = Totals(view, rows, which, len(names))
+    columns = [_column(view.kind, totals, measure).tolist() for measure in wanted]
     found = [
         pb.Group(by=name, measures=values)
         for name, values in zip(names, _across(columns, len(names)), strict=True)
@@ -157,23 +158,15 @@ def _term(kind: str, measure: Measure) -> Term | None:
     return term
 
 
-def _column(view: View, rows: Column, which: Column, n: int, measure: Measure) -> list[float]:
-    term = _term(view.kind, measure)
+def _column(kind: str, totals: Totals, measure: Measure) -> Column:
+    term = _term(kind, measure)
     if term is None or term.sort == ID or measure.how == "distinct":  # told one by one
-        return np.bincount(which, minlength=n).astype(float).tolist()
-    column, known = term.read(view.chosen(rows))
-    at = which
-    if not known.all():
-        at, column = which[known], column[known]
+        return totals.count()
     if measure.how == "known":
-        return np.bincount(at, minlength=n).astype(float).tolist()
-    if term.sort == DURATION:
-        column = column / 1e6
+        return totals.known(term)
     if measure.how == "sum":
-        return np.bincount(at, column, minlength=n).tolist()
-    out = np.full(n, np.inf if measure.how == "min" else -np.inf)
-    (np.minimum if measure.how == "min" else np.maximum).at(out, at, column.astype(np.float64))
-    return np.where(np.isinf(out), NONE, out).tolist()
+        return totals.sum(term)
+    return totals.extreme(term, least=measure.how == "min")
 
 
 def _told(view: View, rows: Column, which: Column, measure: Measure, n: int) -> list[list[str]]:

@@ -148,6 +148,33 @@ def renumber(values: Any, shift: int, number: I64, out: I64) -> None:
 
 
 @jit
+def tally(which: I64, counts: Any) -> None:
+    """Add to `counts` how many rows each group has."""
+    for i in range(which.size):
+        counts[which[i]] += 1
+
+
+@jit
+def add_up(which: I64, values: Any, known: Any, counts: Any, sums: Any) -> None:
+    """Add to `counts` and `sums` of each group the known values of its rows, in their order."""
+    for i in range(which.size):
+        if known[i]:
+            counts[which[i]] += 1
+            sums[which[i]] += values[i]
+
+
+@jit
+def reach(which: I64, values: Any, known: Any, least: bool, out: Any) -> None:
+    """Put the least, or the greatest, known value of each group into `out`, NaN before."""
+    for i in range(which.size):
+        if known[i]:
+            held = out[which[i]]
+            value = float(values[i])
+            if np.isnan(held) or (value < held if least else value > held):
+                out[which[i]] = value
+
+
+@jit
 def number_codes(codes: Any, out: Any, distinct: Any) -> int:
     """Number the distinct codes as they come, into `out`; return how many, or -1 if over SHORT."""
     slots = np.full(_ROOM, -1, np.int16)
@@ -268,6 +295,11 @@ def warm() -> None:
         for values in (np.zeros(1, word), _unwritten(word)):
             mark(values, 0, np.zeros(1, np.bool_))
             renumber(values, 0, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    tally(pages, np.zeros(1))
+    for kind in (np.int8, np.int32, np.int64, np.float64):
+        for values in (np.zeros(1, kind), _unwritten(word)):
+            add_up(pages, values, np.ones(1, np.bool_), np.zeros(1), np.zeros(1))
+            reach(pages, values, np.ones(1, np.bool_), True, np.zeros(1))
     number_rows(np.full(8, EMPTY), _unwritten(np.int64), np.zeros(1, np.int32))
     for some in range(1, TOGETHER + 1):
         zeros, cells = np.zeros(some, np.int64), np.zeros(8, np.uint8)
