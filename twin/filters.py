@@ -306,7 +306,8 @@ class _Compiler:
         _compiled(need.kind, need.where)
         if left.sort not in {ID, Dtype.TEXT}:
             raise BadRequest(
-                f"{left.label} is {article(left.sort)}; only an id or a text is IN what a sub-query finds"
+                f"{left.label} is {article(left.sort)}; only an id or a text is IN what a "
+                "sub-query finds"
             )
         self.needs[need.key] = need
         return need.key

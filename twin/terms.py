@@ -243,8 +243,8 @@ def computed(left: Term, sign: str, right: Term) -> Term:
     sort = _sort(left.sort, sign, right.sort)
     if sort is None:
         raise BadRequest(
-            f"{left.label} is {article(left.sort)} and {right.label} {article(right.sort)}: there is no {sign} "
-            "of them; compute with numbers, times and intervals"
+            f"{left.label} is {article(left.sort)} and {right.label} {article(right.sort)}: "
+            f"there is no {sign} of them; compute with numbers, times and intervals"
         )
     if isinstance(left, Constant) and isinstance(right, Constant):
         return _folded(left, sign, right, sort)
