@@ -15,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from serving import http_problem, http_routes, http_schema
+from serving import http_addresses, http_problem, http_schema
 from serving.http_answer import respond
 from serving.http_live import Live
 from serving.http_page import Lives, Page
@@ -48,24 +48,24 @@ def create_app(
     )
     app.state.live = lives
     page = Page(tokens, folder, version, predict, lives)
-    for router in (*routers, page.router(), http_routes.router(tokens, answers)):
+    for router in (*routers, page.router(), http_addresses.router(tokens, answers)):
         app.include_router(router)
     app.add_exception_handler(TwinError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_exception_handler(RequestValidationError, _refuse_query)
     app.add_middleware(http_problem.Guard)
-    describe = partial(_describe, app, [r for r in http_routes.ROUTES if r.rpc in answers])
+    describe = partial(_describe, app, [a for a in http_addresses.ADDRESSES if a.rpc in answers])
     app.add_api_route("/v1/openapi.json", describe, include_in_schema=False)
     return app
 
 
-async def _describe(app: FastAPI, routes: Sequence[http_routes.Route]) -> Response:
+async def _describe(app: FastAPI, addresses: Sequence[http_addresses.Address]) -> Response:
     """Answer with the OpenAPI document of all addresses."""
     if app.openapi_schema is None:
         found = get_openapi(title=app.title, version=app.version, routes=app.routes)
         known = found.setdefault("components", {})
         known["schemas"] = known.get("schemas", {}) | http_schema.components(
-            [route.reply for route in routes]
+            [address.reply for address in addresses]
         )
         known["securitySchemes"] = {"bearer": http_schema.BEARER}
         found["security"] = [{"bearer": []}]

@@ -17,11 +17,11 @@ from starlette.responses import Response
 from serving import answers, http_cloudevents, http_schema, http_session
 from serving.access import Identity
 from serving.faults import REASONS
+from serving.http_addresses import ID
 from serving.http_answer import respond
 from serving.http_body import parse, read
 from serving.http_cloudevents import JSON, Taken
 from serving.http_ports import Ingest, TokenPort
-from serving.http_routes import ID
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Malformed, TooMany, Unavailable
 from twin.events import Row

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import http_asked, http_routes
+from serving import http_addresses, http_asked
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Malformed
 
@@ -157,7 +157,7 @@ plain = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just("\ud800")
 )
 value = st.recursive(plain, lambda inner: st.lists(inner, max_size=3), max_leaves=4)
-REQUESTS = sorted({route.request.DESCRIPTOR.name for route in http_routes.ROUTES})
+REQUESTS = sorted({route.request.DESCRIPTOR.name for route in http_addresses.ADDRESSES})
 
 
 @given(st.sampled_from(REQUESTS), st.data())

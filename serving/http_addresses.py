@@ -32,7 +32,7 @@ PLURALS = {"shipments": "shipment", "sites": "site", "suppliers": "supplier", "s
 SERVICE = pb.DESCRIPTOR.services_by_name["Twin"]
 
 
-class Route(NamedTuple):
+class Address(NamedTuple):
     """One address. `fixed`: what the address itself says; `told`: of the request, in the answer;
     `needs`: names of which all of one line must be said."""
 
@@ -63,27 +63,27 @@ _GROUPS: dict[str, Any] = {
     "told": ("by", "measures", "limit"),
 }
 _PLAIN = (
-    Route("Status", "/v1/status", "Mode, clock, regions, shards"),
-    Route("Search", "/v1/search", "Twins of a kind that match", **_SEARCH),
-    Route("Search", "/v1/search", "The same, of a filter of any length", "POST", **_SEARCH),
-    Route("Aggregate", "/v1/aggregate", "Counts, sums and averages by group", **_GROUPS),
-    Route("Aggregate", "/v1/aggregate", "The same, as a body", "POST", **_GROUPS),
-    Route("BatchGet", "/v1/batch", "Several twins of a kind by their ids", "POST"),
-    Route("Locate", "/v1/locate", "Who writes a twin", needs=(("id",),)),
-    Route(
+    Address("Status", "/v1/status", "Mode, clock, regions, shards"),
+    Address("Search", "/v1/search", "Twins of a kind that match", **_SEARCH),
+    Address("Search", "/v1/search", "The same, of a filter of any length", "POST", **_SEARCH),
+    Address("Aggregate", "/v1/aggregate", "Counts, sums and averages by group", **_GROUPS),
+    Address("Aggregate", "/v1/aggregate", "The same, as a body", "POST", **_GROUPS),
+    Address("BatchGet", "/v1/batch", "Several twins of a kind by their ids", "POST"),
+    Address("Locate", "/v1/locate", "Who writes a twin", needs=(("id",),)),
+    Address(
         "Receipts", "/v1/receipts", "What became of events", needs=(("source", "id"), ("offset",))
     ),
-    Route("Quarantine", "/v1/quarantine", "Parked events, newest first", **_SEARCH),
-    Route("Redrive", "/v1/quarantine/redrive", "Judge parked events again", "POST", "write"),
-    Route("Diff", "/v1/diff", "What differs between two moments"),
-    Route("Diff", "/v1/diff", "The same, of a filter of any length", "POST"),
-    Route("Preview", "/v1/preview", "What retracting an event would change", "POST", **_EVENT),
-    Route("Impact", "/v1/impact/{kind}/{id}", "What depends on a supplier, a site or a lane"),
-    Route("Alerts", "/v1/exceptions", "What needs a person, the worst first"),
-    Route("Get", "/v1/exceptions/{id}", "One alert, each value with its provenance", **_ALERT),
-    Route("History", "/v1/exceptions/{id}/history", "What became of one alert", **_ALERT),
-    Route("Act", "/v1/exceptions/{alert}/{action}", "Act on an alert", "POST", "write"),
-    Route(
+    Address("Quarantine", "/v1/quarantine", "Parked events, newest first", **_SEARCH),
+    Address("Redrive", "/v1/quarantine/redrive", "Judge parked events again", "POST", "write"),
+    Address("Diff", "/v1/diff", "What differs between two moments"),
+    Address("Diff", "/v1/diff", "The same, of a filter of any length", "POST"),
+    Address("Preview", "/v1/preview", "What retracting an event would change", "POST", **_EVENT),
+    Address("Impact", "/v1/impact/{kind}/{id}", "What depends on a supplier, a site or a lane"),
+    Address("Alerts", "/v1/exceptions", "What needs a person, the worst first"),
+    Address("Get", "/v1/exceptions/{id}", "One alert, each value with its provenance", **_ALERT),
+    Address("History", "/v1/exceptions/{id}/history", "What became of one alert", **_ALERT),
+    Address("Act", "/v1/exceptions/{alert}/{action}", "Act on an alert", "POST", "write"),
+    Address(
         "Rehearse",
         "/v1/rules/test",
         "How often rules would have fired",
@@ -104,10 +104,10 @@ _OF_A_KIND: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {"needs": (("where",),)},
     ),
 )
-ROUTES = (
+ADDRESSES = (
     *_PLAIN,
     *(
-        Route(rpc, f"/v1/{plural}{path}", summary.format(kind=kind), fixed={"kind": kind}, **more)
+        Address(rpc, f"/v1/{plural}{path}", summary.format(kind=kind), fixed={"kind": kind}, **more)
         for plural, kind in PLURALS.items()
         for rpc, path, summary, more in _OF_A_KIND
     ),
@@ -117,48 +117,48 @@ ROUTES = (
 def router(tokens: TokenPort, answers: Answers) -> APIRouter:
     """Return the addresses of all that `answers` has an answer to."""
     found = APIRouter()
-    for route in ROUTES:
-        if route.rpc in answers:
-            address = Address(route, tokens, answers[route.rpc])
+    for address in ADDRESSES:
+        if address.rpc in answers:
+            door = Door(address, tokens, answers[address.rpc])
             found.add_api_route(
-                route.path,
-                address.answer,
-                methods=[route.method],
+                address.path,
+                door.answer,
+                methods=[address.method],
                 response_class=Response,
-                **documented(route),
+                **documented(address),
             )
     return found
 
 
-def documented(route: Route) -> dict[str, Any]:
-    """Return what OpenAPI is told of a route, as arguments of `add_api_route`."""
-    name = re.sub(r"\W+", "_", f"{route.method.lower()}_{route.path.removeprefix('/v1/')}")
-    asked = http_asked.names(route.request, route.fixed)
-    in_path = re.findall(r"{(\w+)}", route.path)
+def documented(address: Address) -> dict[str, Any]:
+    """Return what OpenAPI is told of an address, as arguments of `add_api_route`."""
+    name = re.sub(r"\W+", "_", f"{address.method.lower()}_{address.path.removeprefix('/v1/')}")
+    asked = http_asked.names(address.request, address.fixed)
+    in_path = re.findall(r"{(\w+)}", address.path)
     return http_schema.operation(
         name.strip("_"),
-        route.summary,
-        reply=http_schema.name_of(route.reply),
+        address.summary,
+        reply=http_schema.name_of(address.reply),
         path=in_path,
-        query=[n for n in asked if n not in in_path] if route.method == "GET" else (),
-        body=[n for n in asked if n not in in_path] if route.method == "POST" else (),
+        query=[n for n in asked if n not in in_path] if address.method == "GET" else (),
+        body=[n for n in asked if n not in in_path] if address.method == "POST" else (),
         fields=asked,
-        told=route.told,
+        told=address.told,
     )
 
 
-class Address:
-    """One route and what answers it."""
+class Door:
+    """One address and what answers it."""
 
-    def __init__(self, route: Route, tokens: TokenPort, answer: Answer) -> None:
-        self._route = route
+    def __init__(self, address: Address, tokens: TokenPort, answer: Answer) -> None:
+        self._address = address
         self._tokens = tokens
         self._answer = answer
-        self._names = http_asked.names(route.request, route.fixed)
+        self._names = http_asked.names(address.request, address.fixed)
 
     async def answer(self, request: Request) -> Response:
-        route = self._route
-        who = http_session.enter(self._tokens, request, route.scope)
+        address = self._address
+        who = http_session.enter(self._tokens, request, address.scope)
         asked = await self._asked(request)
         reply = await self._answer(asked, who)
         if reply.ByteSize() > INLINE_BYTES:  # nobody else is to wait for it
@@ -167,16 +167,16 @@ class Address:
 
     def _shown(self, reply: Message, asked: Message) -> Response:
         shown = http_json.reply(reply)
-        shown |= {name: _plain(getattr(asked, name)) for name in self._route.told}
+        shown |= {name: _plain(getattr(asked, name)) for name in self._address.told}
         return respond(shown, http_json.mode(reply))
 
     async def _asked(self, request: Request) -> Message:
         """Return the message that a request says. Raises BadRequest, Malformed, TooLarge."""
-        route, said = self._route, dict(request.path_params)
-        sound = LONGER_ID if route.fixed.get("kind") == "alert" else ID
-        if not sound.fullmatch(said.get("id", "a")):
+        address, said = self._address, dict(request.path_params)
+        kind = address.fixed.get("kind")  # without one it may be a lane: the name of a place
+        if kind and not (LONGER_ID if kind == "alert" else ID).fullmatch(said.get("id", "a")):
             raise BadRequest("an id is 1 to 128 letters, digits and . _ : -; send such", "BAD_ID")
-        if route.method == "GET":
+        if address.method == "GET":
             given = http_asked.of_query(self._names, request.query_params.multi_items())
         else:
             given = await read_object(request, BODY_LIMIT, empty=True)
@@ -184,11 +184,13 @@ class Address:
             raise BadRequest(
                 f"the address says {min(twice)} already; leave it out", "DUPLICATE_FIELD"
             )
-        if route.needs and not any(all(given.get(n) for n in names) for names in route.needs):
-            wanted = ", or ".join(" and ".join(names) for names in route.needs)
+        if address.needs and not any(all(given.get(n) for n in names) for names in address.needs):
+            wanted = ", or ".join(" and ".join(names) for names in address.needs)
             raise BadRequest(f"the question names too little; say {wanted}")
-        asked = http_asked.message(route.request, self._names, dict(route.defaults) | given | said)
-        for name, value in route.fixed.items():
+        asked = http_asked.message(
+            address.request, self._names, dict(address.defaults) | given | said
+        )
+        for name, value in address.fixed.items():
             setattr(asked, name, value)
         if asked.ByteSize() > BODY_LIMIT:
             raise TooLarge(f"a request has at most {BODY_LIMIT} bytes; ask for less")

@@ -2,13 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import jsonschema
 import pytest
 
-from serving import http_routes
+from serving import http_addresses
 from serving.client import Event
-from serving.http_routes import PLURALS, ROUTES
+from serving.http_addresses import ADDRESSES, PLURALS
 from tests.serving.http_gateway import HttpGateway
 from tests.serving.several import NOW, position, several
 
@@ -102,8 +103,8 @@ def test_every_operation_has_a_name_a_summary_its_parameters_and_its_problems(de
 def test_every_rpc_that_the_gateway_answers_has_an_address(gateway, described):
     paths = set(described["paths"])
 
-    for route in ROUTES:
-        assert (route.path in paths) is (route.rpc in gateway.answers), route.path
+    for address in ADDRESSES:
+        assert (address.path in paths) is (address.rpc in gateway.answers), address.path
 
 
 THEN = "2023-11-14T22:13:00Z"
@@ -237,6 +238,7 @@ BAD = [
     ("POST", "/v1/preview", {"source": "none", "id": "none"}, 404, "ENTITY_NOT_FOUND"),
     ("GET", "/v1/impact/wagon/1", None, 400, "INVALID_ARGUMENT"),
     ("GET", "/v1/impact/supplier/none", None, 404, "ENTITY_NOT_FOUND"),
+    ("GET", "/v1/impact/lane/Goa,%20India-zm", None, 404, "ENTITY_NOT_FOUND"),
     ("GET", "/v1/impact/supplier/acme?depth=9", None, 400, "INVALID_ARGUMENT"),
     ("GET", "/v1/exceptions?where=nonsense=1", None, 400, "FIELD_UNKNOWN"),
     ("GET", "/v1/exceptions/none", None, 404, "ENTITY_NOT_FOUND"),
@@ -275,6 +277,19 @@ def test_a_twin_of_another_tenant_answers_as_one_that_does_not_exist(gateway):
     assert foreign.json()["detail"] == unknown.json()["detail"].replace("S1x", "S1")
 
 
+def test_the_page_of_addresses_has_all_of_them_and_no_other(described):
+    page = (Path(__file__).parents[2] / "docs" / "http.md").read_text(encoding="utf-8")
+    told = {
+        (method.lower(), path)
+        for methods, path in re.findall(r"^\| (GET|POST|GET, POST) \| `([^`]+)`", page, re.M)
+        for method in methods.split(", ")
+    }
+    kinds = re.compile(rf"/v1/({'|'.join(PLURALS)})(/|$)")
+    have = {(method, kinds.sub(r"/v1/KIND\2", path)) for path, method, _ in operations(described)}
+
+    assert told == have
+
+
 def test_every_kind_that_is_asked_for_by_name_has_its_plural():
     assert PLURALS == {
         "shipments": "shipment",
@@ -282,4 +297,4 @@ def test_every_kind_that_is_asked_for_by_name_has_its_plural():
         "suppliers": "supplier",
         "stock": "stock",
     }
-    assert http_routes.SERVICE.full_name == "supplytwin.v1.Twin"
+    assert http_addresses.SERVICE.full_name == "supplytwin.v1.Twin"
