@@ -297,7 +297,7 @@ def warm() -> None:
             renumber(values, 0, np.zeros(1, np.int64), np.zeros(1, np.int64))
     tally(pages, np.zeros(1))
     for kind in (np.int8, np.int32, np.int64, np.float64):
-        for values in (np.zeros(1, kind), _unwritten(word)):
+        for values in (np.zeros(1, kind), _unwritten(kind)):
             add_up(pages, values, np.ones(1, np.bool_), np.zeros(1), np.zeros(1))
             reach(pages, values, np.ones(1, np.bool_), True, np.zeros(1))
     number_rows(np.full(8, EMPTY), _unwritten(np.int64), np.zeros(1, np.int32))
