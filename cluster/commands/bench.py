@@ -22,6 +22,7 @@ CASES = {
     "query": ("get", "batchget-1000"),
     "recover": ("replay", "kill"),
     "memory": ("whole", "fields", "provenance", "chain", "index", "outbox", "dedup"),
+    "asof": ("asof-one", "asof-table", "asof-table-event"),
     "snapshot": ("idle", "busy", "ingest"),
     "scan": ("filtered", "groupby", "ingest-beside"),
 }
