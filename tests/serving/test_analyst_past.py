@@ -11,7 +11,7 @@ from serving.client import Event
 from serving.wire import twin_pb2 as pb
 from tests.serving.querying import querying
 from tests.serving.several import NOW, position, several
-from twin.errors import Refused
+from twin.errors import Refused, Stale
 
 SECOND = 1_000_000
 TRACK = [(n, 10.0 + n, NOW - (50 - n) * SECOND) for n in range(40)]  # (number, lat, event time)
@@ -130,6 +130,27 @@ def test_the_same_can_be_had_as_messages(client):
     assert (difference.before["lat"].number, difference.after["lat"].number) == (10.0, 11.0)
     assert (first.found, first.at) == (True, TRACK[10][2])
     assert preview.differences[0].after["lat"].number == 48.0
+
+
+def test_one_twin_can_be_asked_as_of_a_moment_and_with_demands(client):
+    for _ in range(2):  # by the gateway first, then of the shard itself
+        then = client.get("shipment", "S1", fields=["lat"], as_of=TRACK[4][2])
+        labelled = client.get("shipment", "S1", max_age_s=1.0, fallback="label")
+        withheld = client.get("shipment", "S1", fields=["lat"], max_age_s=1.0, fallback="withhold")
+        with pytest.raises(Stale):
+            client.get("shipment", "S1", fields=["lat"], max_age_s=1.0)
+
+        assert {name: value.value for name, value in then.values.items()} == {"lat": TRACK[4][1]}
+        assert labelled.values["lat"].state == "stale"
+        assert withheld.values == {}
+
+
+def test_groups_can_be_counted_as_of_a_moment(client):
+    then = client.aggregate("shipment", measures=["count", "max(lat)"], as_of=TRACK[4][2])
+    now = client.aggregate("shipment", measures=["count", "max(lat)"])
+
+    assert then.rows == [{"count": 1.0, "max(lat)": TRACK[4][1]}]
+    assert now.rows[0]["max(lat)"] == TRACK[39][1]
 
 
 def test_alerts_and_rules_can_be_asked_as_messages(client):
