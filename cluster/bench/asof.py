@@ -38,7 +38,7 @@ ANSWER_S = 300.0
 
 
 class Life(NamedTuple):
-    """The stream: `rounds` events for each of `twins` shipments, all of it a function of numbers."""
+    """The stream: `rounds` events for each of `twins` shipments, a function of their numbers."""
 
     twins: int
     rounds: int

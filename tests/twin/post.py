@@ -73,14 +73,17 @@ def emptied(state, receivers):
     return sent
 
 
-def expected(shipments, stocks):
-    """Return what `Receivers.known` must say, by the plainest reading of both histories."""
+def expected(shipments, stocks, until=2**62):
+    """Return what `Receivers.known` must say, by the plainest reading of both histories.
+
+    Of what was true at `until`, by all that is known.
+    """
     oracle = Oracle()
     for one in shipments:
         oracle.take(one)
     moves, counts = defaultdict(list), defaultdict(lambda: [0, 0])
     for twin in oracle.truth().get("shipment", {}).values():
-        if "delivered_at" not in twin:
+        if twin.get("delivered_at", until + 1) > until:
             continue
         at = twin["delivered_at"]
         if "site" in twin:
@@ -96,6 +99,7 @@ def expected(shipments, stocks):
     on_hand = {}
     for item in {f"demo/{one['subject']}" for one in stocks}:
         told = [e for e in sites.standing if f"demo/{e['subject']}" == item and sites.speaks(e)]
+        told = [e for e in told if e["time"] <= until]
         counted = [e for e in told if e["type"] == "stock.counted"]
         if not counted:
             continue
