@@ -39,6 +39,7 @@ NAME = f"{OWN}watchman"  # the named identity under which it writes
 MOST_CAUGHT = 500_000  # rows that wait to be judged; what comes beyond that is read in the journal
 TOGETHER = 20_000  # rows judged at once
 PIECE = 32_768  # rows that are copied while the writer waits: under a millisecond
+SUBJECT = 4  # of a row: where its subject is
 UTTERED = 64  # events journaled at once: what the writer is kept from others stays a few ms
 Column = NDArray[Any]
 
@@ -96,7 +97,7 @@ class Watchman:
         self._reading = since
         self._crossings = Crossings(self._recall)
         until = self._load()
-        self._catching_up = True
+        self._catching_up = self._crossings.keeps = True
         for frame in self._shard.frames(since):
             if frame.first >= until:
                 break
@@ -105,8 +106,10 @@ class Watchman:
             outcome = self._shard.study(
                 partial(_outcomes, np.arange(frame.first, frame.first + frame.size))
             )
-            for one in self._shard.study(partial(caught_of, self._plans, frame, outcome)):
+            look = partial(caught_of, self._plans, frame, outcome, late=True)
+            for one in self._shard.study(look):
                 self._judge(one.kind, [one])
+        self._crossings.settle()
         self._catching_up, self._reading = False, -1
 
     def watch(self, frame: Frame, outcome: NDArray[np.int8]) -> None:
@@ -114,6 +117,7 @@ class Watchman:
         if self._missed >= 0 or self._waiting > MOST_CAUGHT:
             self._missed = self._missed if self._missed >= 0 else frame.first
             self.overtaken += 1
+            self.stirred.set()
             return
         found = caught_of(self._plans, frame, outcome, self._state)
         for one in found:
@@ -186,6 +190,9 @@ class Watchman:
         while start < self._state.kinds[kind].keys.size:
             look = partial(self._piece, kind, names, start)
             columns, rows, judged, pushed = self._shard.lend(look)
+            if self._missed >= 0:  # they hold what was not judged yet: that comes first
+                self.drain()
+                continue
             self._drain(pushed)  # what was caught before those rows were copied comes first
             start += rows.size
             where = (rows, np.full(rows.size, SWEPT), np.full(rows.size, now_us))
@@ -208,7 +215,11 @@ class Watchman:
         said: dict[str, list[Row]] = {}
         for one in crossings:
             tenant, _, subject = self._shard.name_of(one.kind, one.row).partition("/")
-            scene = self._scene(tenant, one.kind, subject, alert_id(one.kind, subject, one.rule))
+            alert = alert_id(one.kind, subject, one.rule)
+            if any(row[SUBJECT] == alert for row in said.get(tenant, ())):
+                self._offer(said)  # what happens to it next rests on what just did
+                said = {}
+            scene = self._scene(tenant, one.kind, subject, alert)
             if (row := crossed(one, scene)) is not None:
                 said.setdefault(tenant, []).append(row)
         self._offer(said)

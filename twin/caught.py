@@ -106,9 +106,17 @@ def plan_of(kind: str, rules: Sequence[Ready]) -> Plan:
 
 
 def caught_of(
-    plans: Sequence[Plan], frame: Frame, outcome: NDArray[np.int8], state: State
+    plans: Sequence[Plan],
+    frame: Frame,
+    outcome: NDArray[np.int8],
+    state: State,
+    *,
+    late: bool = False,
 ) -> list[Caught]:
-    """Return what a frame that was just committed changed, event by event."""
+    """Return what a frame that was just committed changed, event by event.
+
+    `late`: it was some time ago; what its events did not tell themselves is as it is now.
+    """
     contract, applied = frame.columns["contract"], outcome == Outcome.APPLIED
     found: list[Caught] = []
     live: Snapshot | None = None
@@ -116,16 +124,16 @@ def caught_of(
         at = np.flatnonzero(plan.concerns.take(contract, mode="wrap") & applied)
         if at.size:
             live = live or state.live()
-            found.append(_caught(live, plan, frame, at))
+            found.append(_caught(live, plan, frame, at, late))
     return found
 
 
-def _caught(live: Snapshot, plan: Plan, frame: Frame, at: Column) -> Caught:
+def _caught(live: Snapshot, plan: Plan, frame: Frame, at: Column, late: bool) -> Caught:
     """Return rows as each event left them: what it told itself, the rest as it stands now."""
     rows = frame.columns["row"][at].astype(np.int64)
     table = live.tables[plan.kind]
     columns = {name: table.take(name, rows) for name in plan.columns}
-    if np.unique(rows).size < rows.size:  # else the last word on each row is its own
+    if late or np.unique(rows).size < rows.size:  # else the last word on each row is its own
         speaks = frame.columns["does"][at] == NOTHING if "does" in frame.columns else None
         _retell(columns, plan, frame, at, speaks)
     return Caught(plan.kind, frame.first, rows, frame.first + at, frame.ingest_time, columns)

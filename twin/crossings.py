@@ -82,8 +82,17 @@ class Crossings:
     """The memory of one shard's rules. `recall`: what is known of an alert that is not held."""
 
     def __init__(self, recall: Recall) -> None:
+        self.keeps = False  # what is quiet too, as `recall` may not know yet that it is
         self._recall = recall
         self._held: dict[tuple[str, str], dict[int, Held]] = {}
+
+    def settle(self) -> None:
+        """Keep no longer what is quiet."""
+        self.keeps = False
+        for held in self._held.values():
+            for row in [r for r, one in held.items() if not (one.raised or one.out_s)]:
+                if held[row].since == ABSENT:
+                    del held[row]
 
     def held(self, kind: str, rule: str) -> dict[int, Held]:
         """Return what is remembered of a rule, by row of its kind."""
@@ -114,7 +123,10 @@ class Crossings:
             begun = at_us if at_us != ABSENT else now_us
             what, after = step(ready, before, bool(hot[i]), bool(cool[i]), begun, now_us)
             after = after._replace(offset=judged)
-            _remember(held, row, after)
+            if after.raised or after.since != ABSENT or self.keeps or ready.rule.total:
+                held[row] = after
+            else:
+                held.pop(row, None)
             if what is None:
                 continue
             since_us, out_s = after.since, after.out_s
@@ -219,13 +231,6 @@ def _spent(ready: Ready, one: Held, at_us: int) -> int:
     if not ready.rule.total or one.since == ABSENT:
         return one.out_s
     return one.out_s + max(0, at_us - one.since) // SECOND_US
-
-
-def _remember(held: dict[int, Held], row: int, one: Held) -> None:
-    if one.raised or one.since != ABSENT or one.out_s:
-        held[row] = one
-    else:
-        held.pop(row, None)
 
 
 def _mask(predicate: Any, scope: Scope) -> NDArray[np.bool_]:

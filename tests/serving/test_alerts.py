@@ -1,0 +1,363 @@
+"""Alerts of shards that serve: raised once, cleared once, and whoever acts on them is journaled."""
+
+import json
+
+import pytest
+
+from serving import client as clients
+from serving import records
+from serving.access import mint
+from serving.client import Event
+from serving.wire import twin_pb2 as pb
+from tests.serving.alerting import (
+    DAY_US,
+    HOUR_US,
+    NOW,
+    WARM,
+    act,
+    condition,
+    lay,
+    ordered,
+    ranked,
+    state,
+    states,
+    told,
+    wait_for,
+    watched,
+)
+from tests.system.running import until
+from twin.errors import BadRequest, Denied, UnknownKey
+
+EAST = {"shipment/east/0": 0}
+ALERT = "shipment:S1:warm"
+
+
+@pytest.fixture
+def twin(tmp_path):
+    with watched(tmp_path / "twin") as twin:
+        yield twin
+
+
+@pytest.fixture
+def client(twin):
+    with twin.client() as client:
+        yield client
+
+
+def kinds(client, since=EAST):
+    return [(event.type, event.alert) for event in told(client, since).events]
+
+
+def test_an_alert_says_what_why_by_when_and_how_much_is_at_risk(client):
+    client.ingest([ordered("S1"), condition("S1", 14.2)])
+    wait_for(client, ALERT, "OPEN")
+
+    found = client.get("alert", ALERT)
+
+    said = {name: value.value for name, value in found.values.items()}
+    assert said["message"] == "S1 for UGKLA is at 14.2 degC"
+    assert (said["rule"], said["subject_kind"], said["subject_id"]) == ("warm", "shipment", "S1")
+    assert (said["severity"], said["owner"], said["next_step"]) == ("critical", "desk", "Cool it.")
+    assert (said["deadline"], said["raised_at"]) == (NOW + HOUR_US, NOW)
+    assert (said["supplier"], said["site"], said["lane"]) == ("acme", "UGKLA", "lyon-UGKLA")
+    assert said["value_at_risk_cents"] == 5000
+    assert said["causes"] == "shipment/east/0/1"
+    assert found.key == f"demo/alert/east/{ALERT}"
+    assert found.values["message"].source == "twin/shipment/east/0"
+
+
+def test_it_is_raised_on_crossing_cleared_on_return_and_not_repeated(client):
+    for number, temp in enumerate([9, 10, 7.5, 9, 6, 5, 12]):
+        client.ingest([condition("S1", float(temp), NOW + number)])
+    until(lambda: len(kinds(client)) == 3, "the second raise")
+
+    assert kinds(client) == [
+        ("alert.raised", ALERT),
+        ("alert.cleared", ALERT),
+        ("alert.raised", ALERT),
+    ]
+
+
+def test_ten_readings_that_come_at_once_are_judged_one_by_one(client):
+    temps = [5, 9, 9, 6, 5, 11, 5, 5, 12, 5]
+    client.ingest([condition("S1", float(t), NOW + i) for i, t in enumerate(temps)])
+    until(lambda: len(kinds(client)) == 6, "three excursions")
+
+    assert [name.partition(".")[2] for name, _ in kinds(client)] == ["raised", "cleared"] * 3
+
+
+def test_a_late_reading_does_not_open_again_what_is_over(client):
+    client.ingest([condition("S1", 5.0, NOW)])
+    client.ingest([condition("S1", 14.0, NOW - HOUR_US)])
+    client.ingest([condition("S2", 14.0, NOW)])
+    wait_for(client, "shipment:S2:warm", "OPEN")
+
+    assert states(client) == {"shipment:S2:warm": "OPEN"}
+
+
+def test_what_follows_from_something_made_up_says_so(client):
+    client.ingest([condition("S1", 14.0, source="demo/telemetry")])
+    wait_for(client, ALERT, "OPEN")
+
+    assert client.get("alert", ALERT).values["state"].source == "demo/twin/shipment/east/0"
+
+
+def test_a_retraction_of_the_reading_clears_it(client):
+    client.ingest([condition("S1", 5.0, NOW - 10), condition("S1", 14.0, NOW, "wrong")])
+    wait_for(client, ALERT, "OPEN")
+
+    away = Event("shipment.condition", "sensor", "S1", NOW, {}, "taken-back", "east")
+    client.ingest([away._replace(data={"temp_c": 0.0}, retracts="wrong")])
+
+    wait_for(client, ALERT, "CLEARED")
+
+
+def test_nobody_but_the_twin_offers_events_of_alerts(client):
+    events = [
+        Event("alert.raised", "erp", ALERT, NOW, {"state": "OPEN"}, "forged", "east"),
+        Event("alert.acknowledged", "erp", ALERT, NOW, {"state": "ACKNOWLEDGED"}, "ack", "west"),
+        Event("alert.cleared", "erp", "no alert's name", NOW, {"state": "CLEARED"}, "x", "east"),
+    ]
+
+    said = [(one.outcome, one.reason) for one in client.ingest(events)]
+
+    assert said == [("REJECTED", "TYPE_RESERVED")] * 2 + [("REJECTED", "BAD_ID")]
+    assert states(client) == {}
+
+
+def test_who_acts_on_an_alert_is_journaled_by_name_with_the_moment(client, twin):
+    client.ingest([condition("S1", 14.0)])
+    wait_for(client, ALERT, "OPEN")
+    twin.clock.now_us = NOW + HOUR_US
+
+    first = act(client, ALERT, "acknowledge")
+    act(client, ALERT, "assign", owner="ana")
+    last = act(client, ALERT, "comment", note="ice is on its way")
+
+    values = records.state(last.alert).values
+    said = {name: value.value for name, value in values.items()}
+    assert (said["state"], said["owner"], said["note"]) == (
+        "ACKNOWLEDGED",
+        "ana",
+        "ice is on its way",
+    )
+    assert (said["acknowledged_by"], said["acknowledged_at"]) == ("test", NOW + HOUR_US)
+    assert said["acknowledged_at"] - said["raised_at"] == HOUR_US
+    assert first.receipt.startswith("shipment/east/0/")
+    assert [event.writer for event in told(client, EAST).events] == ["twin/watchman"] + ["test"] * 3
+
+
+def test_an_action_that_is_sent_again_is_done_once(client):
+    client.ingest([condition("S1", 14.0)])
+    wait_for(client, ALERT, "OPEN")
+
+    receipts = {act(client, ALERT, "acknowledge").receipt for _ in range(3)}
+
+    assert len(receipts) == 1
+    assert len(kinds(client)) == 2
+
+
+def test_a_snoozed_alert_is_out_of_sight_until_its_time_comes(client, twin):
+    client.ingest([condition("S1", 14.0)])
+    wait_for(client, ALERT, "OPEN")
+
+    act(client, ALERT, "snooze", until=NOW + HOUR_US)
+    asleep = ranked(client)
+    twin.clock.now_us = NOW + HOUR_US
+
+    assert (asleep.total, state(client, ALERT)) in {(0, "SNOOZED"), (0, "OPEN")}
+    wait_for(client, ALERT, "OPEN")
+    assert kinds(client)[-1] == ("alert.woken", ALERT)
+    assert ranked(client).total == 1
+
+
+def test_what_is_cleared_while_it_is_snoozed_stays_cleared(client, twin):
+    client.ingest([condition("S1", 14.0)])
+    wait_for(client, ALERT, "OPEN")
+    act(client, ALERT, "snooze", until=NOW + HOUR_US)
+    client.ingest([condition("S1", 3.0, NOW + 1)])
+    wait_for(client, ALERT, "CLEARED")
+
+    twin.clock.now_us = NOW + DAY_US
+    client.ingest([condition("S2", 14.0, NOW + 2)])
+    wait_for(client, "shipment:S2:warm", "OPEN")
+
+    assert state(client, ALERT) == "CLEARED"
+
+
+@pytest.mark.parametrize(
+    ("alert", "action", "more", "error", "code"),
+    [
+        ("shipment:S9:warm", "acknowledge", {}, UnknownKey, "ENTITY_NOT_FOUND"),
+        ("nonsense", "acknowledge", {}, UnknownKey, "ENTITY_NOT_FOUND"),
+        (ALERT, "burn", {}, BadRequest, "INVALID_ARGUMENT"),
+        (ALERT, "assign", {}, BadRequest, "INVALID_ARGUMENT"),
+        (ALERT, "snooze", {"until": NOW - 1}, BadRequest, "INVALID_ARGUMENT"),
+        (ALERT, "comment", {"note": "x" * 2001}, BadRequest, "INVALID_ARGUMENT"),
+        (ALERT, "unsnooze", {}, BadRequest, "ALERT_STATE"),
+    ],
+)
+def test_an_action_that_makes_no_sense_is_refused_exactly(client, alert, action, more, error, code):
+    client.ingest([condition("S1", 14.0)])
+    wait_for(client, ALERT, "OPEN")
+
+    with pytest.raises(error) as said:
+        act(client, alert, action, **more)
+
+    assert said.value.code == code
+    assert len(kinds(client)) == 1
+
+
+def test_nobody_acknowledges_what_is_cleared(client):
+    client.ingest([condition("S1", 14.0), condition("S1", 3.0, NOW + 1)])
+    wait_for(client, ALERT, "CLEARED")
+
+    with pytest.raises(BadRequest, match="is CLEARED, not open") as said:
+        act(client, ALERT, "acknowledge")
+
+    assert said.value.code == "ALERT_STATE"
+    act(client, ALERT, "comment", note="the door was open")
+
+
+def asker(twin, *scopes, tenant="demo"):
+    token = mint(twin.folder / "key", name="other", scopes=scopes, tenant=tenant)
+    address = json.loads((twin.folder / "gateways.json").read_text())["east"]
+    return clients.Client(address, lambda: token)
+
+
+def test_a_reader_may_look_and_not_touch(client, twin):
+    client.ingest([condition("S1", 14.0)])
+    wait_for(client, ALERT, "OPEN")
+
+    with asker(twin, "read") as reader:
+        assert ranked(reader).total == 1
+        with pytest.raises(Denied) as said:
+            act(reader, ALERT, "acknowledge")
+
+    assert said.value.code == "SCOPE_MISSING"
+
+
+def test_an_alert_of_another_tenant_is_as_one_that_does_not_exist(client, twin):
+    client.ingest([condition("S1", 14.0)])
+    wait_for(client, ALERT, "OPEN")
+
+    with asker(twin, "read", "write", tenant="rival") as rival:
+        rival.ingest([condition("S2", 14.0)])
+        wait_for(rival, "shipment:S2:warm", "OPEN")
+        assert list(states(rival)) == ["shipment:S2:warm"]
+        assert [event.alert for event in told(rival, EAST).events] == ["shipment:S2:warm"]
+        refused = []
+        for alert in (ALERT, "shipment:S9:warm"):
+            with pytest.raises(UnknownKey) as said:
+                act(rival, alert, "acknowledge", region="east")
+            refused.append(str(said.value).replace(alert, "X"))
+
+    assert refused[0] == refused[1]
+    assert list(states(client)) == [ALERT]
+
+
+def test_alerts_are_ranked_and_say_how_many_there_are(client):
+    many = [ordered(f"S{i}", value=i * 100, site=f"X{i}") for i in range(8)]
+    client.ingest([*many, *(condition(f"S{i}", 14.0) for i in range(8))])
+    until(lambda: ranked(client).total == 8, "eight alerts")
+
+    reply = ranked(client, limit=3)
+
+    assert [twin.id for twin in reply.alerts] == [f"shipment:S{i}:warm" for i in (7, 6, 5)]
+    assert (reply.shown, reply.total) == (3, 8)
+    assert ranked(client, where="site = 'X4'").alerts[0].id == "shipment:S4:warm"
+    assert ranked(client, order="id", limit=1).alerts[0].id == "shipment:S0:warm"
+
+
+def test_alerts_of_one_lane_are_one_incident_with_all_that_is_at_risk(client):
+    client.ingest([ordered(f"S{i}", value=100) for i in range(4)])
+    client.ingest([condition(f"S{i}", 14.0) for i in range(4)])
+    until(lambda: ranked(client).total == 4, "four alerts")
+
+    reply = ranked(client, incidents=True)
+
+    (one,) = reply.incidents
+    assert (one.cause, one.count, one.value) == ("lane:lyon-UGKLA", 4, 4.0)
+    assert (one.severity, one.deadline, one.next_step) == ("critical", NOW + HOUR_US, "Cool it.")
+    assert (reply.shown, reply.total) == (1, 1)
+
+
+def test_a_rule_file_that_changes_is_used_at_once_and_its_old_alerts_are_cleared(client, twin):
+    client.ingest([condition("S1", 14.0), condition("S2", 6.0)])
+    wait_for(client, ALERT, "OPEN")
+
+    lay(twin.folder, WARM.replace("warm", "tepid").replace("> 8", "> 5").replace("< 7", "< 4"))
+
+    wait_for(client, ALERT, "CLEARED")
+    wait_for(client, "shipment:S2:tepid", "OPEN")
+
+
+def test_a_rule_file_that_is_broken_clears_nothing(client, twin):
+    client.ingest([condition("S1", 14.0)])
+    wait_for(client, ALERT, "OPEN")
+
+    lay(twin.folder, WARM + "\n[[rule]]\nname = 'half'")
+    client.ingest([condition("S2", 14.0, NOW + 1)])
+
+    wait_for(client, "shipment:S2:warm", "OPEN")
+    assert state(client, ALERT) == "OPEN"
+
+
+def test_a_silent_feed_is_found_by_time_alone_and_cleared_when_it_speaks(tmp_path):
+    rules = """
+    [[rule]]
+    name = "silent"
+    kind = "shipment"
+    when = "age(position) > INTERVAL '2 days'"
+    for = "1h"
+    severity = "info"
+    """
+    silent = "shipment:S1:silent"
+    with watched(tmp_path / "twin", rules) as twin, twin.client() as client:
+        where = {"lat": 1.0, "lon": 2.0}
+        client.ingest([Event("shipment.position", "gps", "S1", NOW, where, "p1", "east")])
+        twin.clock.now_us = NOW + 3 * DAY_US
+        until(lambda: looked(twin, NOW + 3 * DAY_US), "a look")
+        before = state(client, silent)
+        twin.clock.now_us += 2 * HOUR_US
+        wait_for(client, silent, "OPEN")
+        at = twin.clock.now_us
+        client.ingest([Event("shipment.position", "gps", "S1", at, where, "p2", "east")])
+        twin.clock.now_us += HOUR_US
+        wait_for(client, silent, "CLEARED")
+
+    assert before == ""
+
+
+def looked(twin, at_us):
+    """Say whether the watchman has looked at what time changes since a moment of the clock."""
+    watch = twin.surface("shipment/east/0").alerts.watch
+    return min(watch.watchman._looked.values(), default=0) >= at_us
+
+
+def test_a_clock_that_begins_is_journaled_and_goes_on_after_a_takeover(tmp_path):
+    rules = WARM + 'for = "6h"\ntotal = true\n'
+    with watched(tmp_path / "twin", rules) as twin, twin.client() as client:
+        client.ingest([condition("S1", 14.0, NOW - 9 * HOUR_US)])
+        wait_for(client, ALERT, "PENDING")
+        client.ingest([condition("S1", 5.0, NOW - 5 * HOUR_US)])
+        wait_for(client, ALERT, "QUIET")
+        twin.end("shipment/east/0")
+        twin.begin("shipment", "east", 0, 1, epoch=2)
+        client.ingest([condition("S1", 14.0, NOW - 3 * HOUR_US)])
+        wait_for(client, ALERT, "PENDING")
+        client.ingest([condition("S1", 14.0, NOW - HOUR_US)])
+        wait_for(client, ALERT, "OPEN")
+        out = client.get("alert", ALERT).values
+
+        assert (out["out_s"].value, out["out_since"].value) == (4 * 3600, NOW - 3 * HOUR_US)
+
+
+def test_the_history_of_an_alert_reads_like_any_twins(client):
+    client.ingest([condition("S1", 14.0)])
+    wait_for(client, ALERT, "OPEN")
+    act(client, ALERT, "acknowledge")
+
+    reply = client.ask("History", pb.HistoryRequest(kind="alert", id=ALERT, oldest_first=True))
+
+    assert [entry.type for entry in reply.entries] == ["alert.raised.v1", "alert.acknowledged.v1"]
