@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from serving.client_search import Asking
-from serving.records import fallback, including, when
+from serving.records import TwinState, fallback, including, state, when
 from serving.sql_client import Statements, told
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, TooMany
@@ -84,6 +84,18 @@ class Analyst:
     def as_of(self, at: Moment = 0, *, known_at: Moment = 0) -> Analyst:
         """Return the tables as of another moment: what was true at `at`, as known at `known_at`."""
         return Analyst(self._asking, as_of=micros(at), known_at=micros(known_at))
+
+    def snapshot(self) -> Analyst:
+        """Return the tables as known now, by the twin's clock: the same however often they are
+        read. `told` says the offset of each shard."""
+        now = self._asking.ask("Status", pb.StatusRequest()).now
+        return Analyst(self._asking, as_of=self._at, known_at=self._known_at or now)
+
+    def get(self, kind: str, id: str, region: str = "", fields: Sequence[str] = ()) -> TwinState:
+        """Return one twin. Raises UnknownKey, AmbiguousKey."""
+        moment = when(self._at, self._known_at)
+        request = pb.GetRequest(kind=kind, id=id, region=region, fields=fields, when=moment)
+        return state(self._asking.ask("Get", request).twin)
 
     def shipments(
         self, where: str = "", fields: Sequence[str] = (), order: str = "", **more: Unpack[Demand]

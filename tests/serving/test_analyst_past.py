@@ -53,6 +53,25 @@ def test_a_view_keeps_its_moment_whatever_comes_later(client):
     )
 
 
+def test_a_snapshot_says_the_same_however_often_it_is_read(client):
+    snapshot = client.snapshot()
+    before = snapshot.shipments()
+
+    again = snapshot.as_of(0, known_at=NOW).shipments()
+
+    assert before == again
+    assert told(before)["offsets"].keys() == {
+        f"shipment/{region}/{n}" for region in ("east", "west") for n in (0, 1)
+    }
+    assert repr(snapshot) == f"Analyst(as_of=0, known_at={NOW})"
+
+
+def test_one_twin_of_a_view_is_as_of_its_moment(client):
+    twin = client.as_of(TRACK[6][2]).get("shipment", "S1")
+
+    assert twin.values["lat"].value == TRACK[6][1]
+
+
 def test_sql_answers_as_of_the_moment_of_its_view(client):
     text = "SELECT id, lat FROM shipments WHERE lat IS NOT NULL ORDER BY id"
 
