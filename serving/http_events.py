@@ -174,15 +174,41 @@ def _outside(row: Row, reason: Reason) -> Flaw | None:
 
 def _documented() -> dict[str, Any]:
     """Return what OpenAPI is told."""
+    told, event = _told_schema(), _event_schema()
+    several = {"type": "array", "items": event, "maxItems": MOST_EVENTS}
+    found = http_schema.operation(
+        "post_events",
+        "Offer events: CloudEvents 1.0, or JSON of the same names",
+        schema={"oneOf": [told, {"type": "array", "items": told}]},
+    )
+    urgent = {
+        "name": "urgent",
+        "in": "query",
+        "description": "a person must know at once: it waits behind nothing that is not",
+        "schema": {"type": "boolean"},
+    }
+    content = {
+        STRUCTURED: {"schema": event},
+        BATCH: {"schema": several},
+        PLAIN: {"schema": {"oneOf": [event, several]}},
+    }
+    found["openapi_extra"] = {
+        "parameters": [urgent],
+        "requestBody": {"required": True, "content": content},
+    }
+    return found
+
+
+def _told_schema() -> http_schema.Schema:
     text = {"type": "string"}
-    told = {
+    return {
         "type": "object",
         "properties": {
             "id": text,
             "source": text,
             "outcome": {"enum": [outcome.name.lower() for outcome in Outcome]},
             "reason": {"enum": [reason.name for reason in Reason if reason]},
-            "field": text | {"description": "what breaks the contract"},
+            "field": text | {"description": "what is wrong"},
             "expected": text,
             "got": text,
             "remedy": text,
@@ -194,45 +220,25 @@ def _documented() -> dict[str, Any]:
         },
         "required": ["id", "source", "outcome"],
     }
-    event = {
+
+
+def _event_schema() -> http_schema.Schema:
+    text = {"type": "string"}
+    shown = {
+        "specversion": {"const": http_cloudevents.SPEC},
+        "id": text | {"description": "with the source: the same again is a duplicate"},
+        "source": text,
+        "type": text | {"description": "TYPE or TYPE.vN; `twin contracts` lists them"},
+        "subject": text | {"description": "id of the twin"},
+        "time": text | {"format": "date-time", "description": "when it became true"},
+        "dataschema": text | {"description": "ends with the version of the type"},
+        "datacontenttype": text,
+        "data": {"type": "object", "description": "what the contract of the type says"},
+        "data_base64": text,
+    }
+    extensions: http_schema.Schema = {name: {} for name in http_cloudevents.OURS}
+    return {
         "type": "object",
-        "properties": {
-            "specversion": {"const": http_cloudevents.SPEC},
-            "id": text | {"description": "with the source: the same again is a duplicate"},
-            "source": text,
-            "type": text | {"description": "TYPE or TYPE.vN; `twin contracts` lists them"},
-            "subject": text | {"description": "id of the twin"},
-            "time": text | {"format": "date-time", "description": "when it became true"},
-            "dataschema": text | {"description": "ends with the version of the type"},
-            "datacontenttype": text,
-            "data": {"type": "object", "description": "what the contract of the type says"},
-            "data_base64": text,
-        }
-        | {name: {} for name in http_cloudevents.OURS},
+        "properties": shown | extensions,
         "required": ["source", "type", "subject", "time"],
     }
-    several = {"type": "array", "items": event, "maxItems": MOST_EVENTS}
-    found = http_schema.operation(
-        "post_events",
-        "Offer events: CloudEvents 1.0, or JSON of the same names",
-        schema={"oneOf": [told, {"type": "array", "items": told}]},
-    )
-    found["openapi_extra"] = {
-        "parameters": [
-            {
-                "name": "urgent",
-                "in": "query",
-                "description": "a person must know at once: it waits behind nothing that is not",
-                "schema": {"type": "boolean"},
-            }
-        ],
-        "requestBody": {
-            "required": True,
-            "content": {
-                STRUCTURED: {"schema": event},
-                BATCH: {"schema": several},
-                PLAIN: {"schema": {"oneOf": [event, several]}},
-            },
-        },
-    }
-    return found
