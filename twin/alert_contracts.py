@@ -31,7 +31,7 @@ _CLOCK = (
 )
 _ABOUT = (text("rule"), text("subject_kind"), text("subject_id"))
 _NAMES = same("rule", "subject_kind", "subject_id")
-_JUDGED = Promise("judged_offset", Dtype.INTEGER, "", False, 0, meaning="what was judged last")
+_JUDGED = Promise("judged_offset", Dtype.INTEGER, "", True, 0, meaning="what was judged last")
 _JUDGES: Sets = {"clock": same("out_since", "out_s"), "judgement": same("judged_offset")}
 
 

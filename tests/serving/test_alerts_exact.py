@@ -78,13 +78,18 @@ def count(said):
     return sum(map(len, said.values()))
 
 
+def complete(client, wanted):
+    """Wait until as many events are journaled as are wanted."""
+    until(lambda: count(journaled(client)) >= count(wanted), "all alerts")
+
+
 def test_a_rehearsal_counts_what_was_raised_live(tmp_path):
     readings = flapping(3, 800)
     with watched(tmp_path / "twin") as twin, twin.client() as client:
         client.ingest(sent(readings[:500]))
         client.ingest(sent(readings)[500:])
         wanted = evaluated(readings)
-        until(lambda: count(journaled(client)) >= count(wanted), "all alerts")
+        complete(client, wanted)
         rules = (twin.folder / "rules" / "b-mine.toml").read_text()
 
         reply = client.ask("Rehearse", pb.RehearseRequest(rules=rules), 30)
@@ -105,7 +110,7 @@ def test_a_watchman_that_is_overtaken_reads_in_the_journal_what_it_missed(tmp_pa
         for _ in client.stream([sent(readings)[i : i + 50] for i in range(0, 1500, 50)]):
             pass
         wanted = evaluated(readings)
-        until(lambda: count(journaled(client)) >= count(wanted), "all alerts")
+        complete(client, wanted)
 
         assert twin.surface(SHARD).alerts.watch.watchman.overtaken
         assert journaled(client) == wanted
@@ -128,7 +133,7 @@ def test_no_alert_is_lost_or_doubled_when_a_shard_is_killed_under_load(tmp_path)
             done = offer(asks, batches, done, last)
             if last:
                 wanted = evaluated(readings)
-                until(lambda a=asks: count(journaled(a)) >= count(wanted), "all alerts")
+                complete(asks, wanted)
                 found = journaled(asks)
         host.kill()
         host = LoneHost() if not last else host

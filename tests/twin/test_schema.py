@@ -13,7 +13,9 @@ from twin.derived import DELIVERER
 from twin.kinds import Dtype
 from twin.schema import DIALECT, schemas
 
+ALERTS = SHIPMENTS._replace(kinds=("shipment", "alert"))
 RULES = {"shipment": SHIPMENTS, "site": SITES, "stock": SITES, "supplier": SUPPLIERS}
+RULES["alert"] = ALERTS
 SCHEMAS = schemas()
 
 
@@ -49,10 +51,12 @@ def accepts(schema, data):
 @given(payloads())
 def test_what_a_schema_accepts_is_what_is_not_parked(given):
     contract, data = given
-    one = event(id="e", type=contract.type, version=contract.version, data=data)
+    subject = "shipment:S1:warm" if contract.kind == "alert" else "S1"
+    one = event(id="e", type=contract.type, version=contract.version, subject=subject, data=data)
 
-    writer = DELIVERER if contract.owner == "twin" else "tester"  # others may not say it at all
-    said = message(one)._replace(writer=writer)
+    own = contract.kind == "alert"  # others may not say it at all
+    writer = DELIVERER if contract.owner == "twin" else "tester"
+    said = message(one)._replace(writer=writer, own=own)
 
     ((outcome, _, _),) = Ledger(RULES[contract.kind]).offer(said)
     assert accepts(SCHEMAS[contract.name], data) == (outcome != "PARKED")
