@@ -23,7 +23,7 @@ from twin.filters import compile_term
 from twin.grouping import distinct_words, groups, labelled, numbered
 from twin.kinds import ABSENT, Dtype, Milestone
 from twin.query import View
-from twin.terms import DURATION, ID, NUMBERS, Term
+from twin.terms import DURATION, ID, NUMBERS, Term, article
 from twin.totals import Totals
 
 Column = NDArray[Any]
@@ -78,7 +78,7 @@ def parts(measures: Iterable[str]) -> list[str]:
 def check(kind: str, request: pb.AggregateRequest) -> None:
     """Raise UnknownField or BadRequest unless this can be asked of `kind`."""
     if max(len(request.by), len(request.measures)) > MOST_MEASURES:
-        raise BadRequest(f"at most {MOST_MEASURES} fields and measures; ask for less", "TOO_LARGE")
+        raise TooMany(f"at most {MOST_MEASURES} fields and measures; ask for less")
     for name in request.by:
         if name != "region":
             compile_term(kind, name)
@@ -152,7 +152,7 @@ def _term(kind: str, measure: Measure) -> Term | None:
     term = compile_term(kind, measure.of)
     if measure.how not in {"known", "distinct"} and term.sort not in _SUMMED:
         raise BadRequest(
-            f"{measure.of} is a {'text' if term.sort == ID else term.sort}; "
+            f"{measure.of} is {article(term.sort)}; "
             f"only known({measure.of}) and count(distinct {measure.of}) can be counted"
         )
     return term

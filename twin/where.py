@@ -16,7 +16,7 @@ from sqlglot.parser import Parser
 from sqlglot.tokenizer_core import Token, TokenType
 from sqlglot.tokens import Tokenizer
 
-from twin.errors import BadRequest
+from twin.errors import BadRequest, TooMany
 
 LONGEST = 16_384  # characters
 MOST_COMPARISONS = 64
@@ -65,10 +65,10 @@ class _Reader(Parser):
 def parse(where: str) -> Tree | None:
     """Return the tree of a filter, None if it is empty. Do not change it.
 
-    Raises BadRequest: TOO_DEEP where it is nested too deeply, TOO_LARGE where it is too much.
+    Raises BadRequest: TOO_DEEP where it is nested too deeply; TooMany where it is too much.
     """
     if len(where) > LONGEST:
-        raise BadRequest(f"the filter is longer than {LONGEST} characters; shorten it", "TOO_LARGE")
+        raise TooMany(f"the filter is longer than {LONGEST} characters; shorten it")
     if not where.strip():
         return None
     try:
@@ -118,11 +118,9 @@ def _require_bounds(tokens: list[Token]) -> None:
         if max(deep, prefixes) > DEEPEST:
             raise _too_deep()
     if compared > MOST_COMPARISONS:
-        raise BadRequest(
-            f"a filter has at most {MOST_COMPARISONS} comparisons; ask for less", "TOO_LARGE"
-        )
+        raise TooMany(f"a filter has at most {MOST_COMPARISONS} comparisons; ask for less")
     if literals > MOST_LITERALS:
-        raise BadRequest(f"a filter has at most {MOST_LITERALS} values; ask in parts", "TOO_LARGE")
+        raise TooMany(f"a filter has at most {MOST_LITERALS} values; ask in parts")
 
 
 def _too_deep() -> BadRequest:

@@ -43,7 +43,7 @@ class Several:
                 self.begin("shipment", region, number, shards)
         for kind in kinds:
             self.begin(kind, "east", 0, 1)
-        self._stop = _gateway(folder, clock)
+        self.begin_gateway()
 
     def begin(self, kind, region, number, shards, *, epoch=1, folder=None, told=True):
         """Recover a shard and serve it; tell the gateway, unless that is not to know."""
@@ -79,6 +79,9 @@ class Several:
 
     def surface(self, name, epoch=1):
         return self._held[name, epoch].surface
+
+    def begin_gateway(self):
+        self._stop = _gateway(self.folder, self.clock)
 
     def end_gateway(self):
         self._stop()

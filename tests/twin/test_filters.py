@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.twin.filter_oracle import NOW, conditions, lives
 from tests.twin.histories import DAY, ORDER, T0, Ledger, event, message, order
 from twin import where
-from twin.errors import BadRequest, UnknownField
+from twin.errors import BadRequest, TooMany, UnknownField
 from twin.filters import compile_filter
 from twin.query import View
 
@@ -209,7 +209,7 @@ DEEP = "(" * 20 + "lat = 1" + ")" * 20
     ],
 )
 def test_a_filter_that_makes_no_sense_is_refused_with_what_to_write(view, where, code, says):
-    with pytest.raises((BadRequest, UnknownField)) as refused:
+    with pytest.raises((BadRequest, TooMany, UnknownField)) as refused:
         view.rows(where)
 
     assert refused.value.code == code
