@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,10 @@ from twin.admission import Rule
 from twin.errors import EpochStale
 from twin.kinds import SHARD_KINDS
 from twin.warm import warm
+
+# How long a thread may keep the interpreter from others that wait: a reader beside ingest waits
+# dozens of times, for 5 ms each as Python has it.
+SWITCH_S = 0.0005
 
 
 class ShardSpec(NamedTuple):
@@ -76,6 +81,7 @@ class ShardHost:
 
     def warm(self, serve: str) -> int:
         """Load everything a shard needs, and return the pid."""
+        sys.setswitchinterval(SWITCH_S)
         warm()
         _resolve(serve)
         return os.getpid()

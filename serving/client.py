@@ -49,7 +49,11 @@ from serving.wire import twin_pb2_grpc as rpc
 from twin.errors import BadRequest, Refused, Retryable
 
 LARGEST = 16 << 20
-OPTIONS = (("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST))
+OPTIONS = (
+    ("grpc.max_receive_message_length", LARGEST),
+    ("grpc.max_send_message_length", LARGEST),
+    ("grpc.http2.max_frame_size", 1 << 20),  # of what is received: else pieces of 16 KiB
+)
 _pack = msgspec.msgpack.Encoder().encode
 __all__ = [
     "OPTIONS",

@@ -28,6 +28,7 @@ OPTIONS = (
     ("grpc.so_reuseport", 0),  # or two servers share one port unnoticed
     ("grpc.max_receive_message_length", INGEST_BYTES),
     ("grpc.max_send_message_length", 64 << 20),
+    ("grpc.http2.max_frame_size", 1 << 20),  # of what is received: else pieces of 16 KiB
     ("grpc.max_metadata_size", 8192),
     ("grpc.absolute_max_metadata_size", 16384),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10000),
