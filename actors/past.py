@@ -72,6 +72,7 @@ class Past:
 
     def cut(self, known_at: int) -> int:
         """Return the offset behind all that was journaled by `known_at`. Raises AsOfTooEarly."""
+        self._shard.require_ready()
         if known_at >= END:
             return self._shard.next
         found = min(self._shard.journal.cut(known_at), self._shard.next)

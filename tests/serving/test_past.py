@@ -1,12 +1,15 @@
 """The past through a gateway: real shards of two regions, real journals, a clock that is turned."""
 
+import json
+
 import pytest
 
-from serving.client import Event
+from serving.access import mint
+from serving.client import Client, Event, minter
 from serving.wire import twin_pb2 as pb
 from tests.serving.several import NOW, several
 from tests.system.running import until
-from twin.errors import BadRequest, TwinError, UnknownField, UnknownKey
+from twin.errors import BadRequest, TwinError, UnknownField
 
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
@@ -40,6 +43,16 @@ class World:
 
     def ask(self, rpc, request):
         return self.client.ask(rpc, request)
+
+    def stranger(self):
+        """Return a client of another tenant."""
+        token = mint(self.twin.folder / "key", name="x", scopes=["read"], tenant="other", ttl_s=60)
+        address = json.loads((self.twin.folder / "gateways.json").read_text())["east"]
+        return Client(address, token, direct=False)
+
+    def direct(self, address):
+        """Return a client of one shard."""
+        return Client(address, minter(self.twin.folder, "test"), direct=False)
 
 
 @pytest.fixture(scope="module")
@@ -258,14 +271,85 @@ def test_explain_says_what_decided_and_what_beat_the_others(world):
     assert world.ask("Explain", then).decided_by.id == "g1"
 
 
-def test_a_twin_of_another_tenant_is_one_that_does_not_exist(world):
-    for rpc, request in (
-        ("History", pb.HistoryRequest(kind="shipment", id="S9")),
-        ("Explain", pb.ExplainRequest(kind="shipment", id="S9", field="lat")),
-        ("FirstTrue", pb.FirstTrueRequest(kind="shipment", id="S9", where="lat = 1")),
-    ):
-        with pytest.raises(UnknownKey):
-            world.ask(rpc, request)
+def refusal(ask, request):
+    """Return what an answer that is none says."""
+    with pytest.raises(TwinError) as refused:
+        ask(request)
+    return refused.value.code, str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rpc", "request_"),
+    [
+        ("Get", pb.GetRequest(kind="shipment", when=pb.When(at=NOW))),
+        ("History", pb.HistoryRequest(kind="shipment")),
+        ("Explain", pb.ExplainRequest(kind="shipment", field="lat")),
+        ("FirstTrue", pb.FirstTrueRequest(kind="shipment", where="lat = 1")),
+        ("Diff", pb.DiffRequest(kind="shipment", before=pb.When(at=NOW))),
+    ],
+)
+def test_a_twin_of_another_tenant_is_one_that_does_not_exist(world, rpc, request_):
+    with world.stranger() as stranger:
+        said = []
+        for id in ("S1", "S9"):
+            request_.id = id
+            code, text = refusal(lambda asked: stranger.ask(rpc, asked), request_)
+            said.append((code, text.replace(id, "ID")))
+
+    assert said[0] == said[1]
+    assert said[0][0] == "ENTITY_NOT_FOUND"
+
+
+def test_an_event_of_another_tenant_cannot_be_previewed(world):
+    receipt = history(world).entries[0].receipt
+    with world.stranger() as stranger:
+        for request in (
+            pb.PreviewRequest(receipt=receipt),
+            pb.PreviewRequest(source="erp", id="v1"),
+        ):
+            assert refusal(lambda asked: stranger.ask("Preview", asked), request)[0] == (
+                "ENTITY_NOT_FOUND"
+            )
+
+
+def test_no_search_of_the_past_shows_another_tenants_twins(world):
+    with world.stranger() as stranger:
+        for when in (pb.When(at=NOW), pb.When(known_at=world.known), pb.When(at=NOW - 60 * HOUR)):
+            reply = stranger.ask("Search", pb.SearchRequest(kind="shipment", when=when))
+            assert (reply.total, len(reply.twins)) == (0, 0)
+        diff = pb.DiffRequest(kind="shipment", where="lat IS KNOWN", before=pb.When(at=NOW))
+        assert stranger.ask("Diff", diff).total == 0
+
+
+def test_a_shard_that_is_asked_itself_says_what_it_does_not_hold(world):
+    surface = world.twin.surface("shipment/east/0")
+    with world.direct(surface.address) as shard:
+        wrong = pb.HistoryRequest(kind="shipment", id="S1", region="west")
+        assert refusal(lambda asked: shard.ask("History", asked), wrong)[0] == "NOT_OWNER"
+        bad = pb.HistoryRequest(kind="shipment", id="../etc")
+        assert refusal(lambda asked: shard.ask("History", asked), bad)[0] == "BAD_ID"
+        none = pb.HistoryRequest(kind="site", id="S1")
+        assert refusal(lambda asked: shard.ask("History", asked), none)[0] == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize(
+    ("rpc", "request_", "code"),
+    [
+        ("Diff", pb.DiffRequest(kind="shipment", before=pb.When(at=NOW)), "INVALID_ARGUMENT"),
+        ("Diff", pb.DiffRequest(kind="shipment", id="S1"), "INVALID_ARGUMENT"),
+        ("FirstTrue", pb.FirstTrueRequest(kind="shipment", id="S1"), "INVALID_ARGUMENT"),
+        ("FirstTrue", pb.FirstTrueRequest(kind="shipment", id="S1", where="latt = 1"), None),
+        ("Explain", pb.ExplainRequest(kind="shipment", id="S1", field="id"), "INVALID_ARGUMENT"),
+        ("Explain", pb.ExplainRequest(kind="shipment", id="S1", field="nonsense"), None),
+        ("History", pb.HistoryRequest(kind="ship", id="S1"), "INVALID_ARGUMENT"),
+        ("History", pb.HistoryRequest(kind="shipment", id="S1", fields=["on_time"]), None),
+    ],
+)
+def test_what_cannot_be_asked_about_the_past_is_refused_by_its_word(world, rpc, request_, code):
+    said = refusal(lambda asked: world.ask(rpc, asked), request_)
+
+    assert said[0] == (code or said[0])
+    assert said[0] in {"INVALID_ARGUMENT", "FIELD_UNKNOWN"}
 
 
 def stock(world):
@@ -330,3 +414,22 @@ def test_a_preview_of_no_event_is_refused(world, request_, code):
         world.ask("Preview", request_)
 
     assert refused.value.code == code
+
+
+def test_a_successor_tells_the_same_past_under_its_own_epoch(world):
+    asked = [
+        ("History", pb.HistoryRequest(kind="shipment", id="S1")),
+        ("Explain", pb.ExplainRequest(kind="shipment", id="S1", field="lat")),
+        ("Get", pb.GetRequest(kind="shipment", id="S1", when=pb.When(at=NOW - 50 * HOUR))),
+    ]
+    name = history(world).shard
+    before = [world.ask(rpc, request) for rpc, request in asked]
+    world.twin.end(name)
+    world.twin.begin("shipment", "east", int(name[-1]), 2, epoch=2)
+    after = [world.ask(rpc, request) for rpc, request in asked]
+
+    for old, new in zip(before, after, strict=True):
+        held = new.twin if isinstance(new, pb.GetReply) else new
+        assert held.epoch == 2
+        held.epoch = 1
+        assert old == new
