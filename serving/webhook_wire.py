@@ -136,7 +136,8 @@ def attempt(url: str, post: Post, headers: Mapping[str, str], timeout_s: float) 
         )
     else:
         line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-    cut = threading.Timer(timeout_s, _cut, [line])  # a socket's own time-out is of each read
+    over = threading.Event()
+    cut = threading.Timer(timeout_s, _cut, [line, over])  # a socket's own limit is of each read
     cut.daemon = True
     cut.start()
     try:
@@ -144,11 +145,11 @@ def attempt(url: str, post: Post, headers: Mapping[str, str], timeout_s: float) 
         line.request("POST", path, post.body, dict(headers))
         with line.getresponse() as answer:
             status = answer.status
-            return Told(status, "" if 200 <= status < 300 else f"it answered {status}")
-    except TimeoutError:
-        return Told(0, f"no answer within {timeout_s:g} s")
+        if over.is_set():  # what came of its heads is not all of them
+            raise TimeoutError
+        return Told(status, "" if 200 <= status < 300 else f"it answered {status}")
     except (OSError, http.client.HTTPException) as e:
-        late = not cut.is_alive()
+        late = over.is_set() or isinstance(e, TimeoutError)
         why = f"no answer within {timeout_s:g} s" if late else f"{type(e).__name__}: {e}"
         return Told(0, why[:200])
     finally:
@@ -156,7 +157,8 @@ def attempt(url: str, post: Post, headers: Mapping[str, str], timeout_s: float) 
         line.close()
 
 
-def _cut(line: http.client.HTTPConnection) -> None:
+def _cut(line: http.client.HTTPConnection, over: threading.Event) -> None:
+    over.set()
     held = line.sock
     if held is not None:
         with contextlib.suppress(OSError):
