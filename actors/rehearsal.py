@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from actors.shard import Shard
-from twin.caught import caught_of, joined, piece, plan_of, sight
+from twin.caught import caught_of, joined, piece, plans_of, sight
 from twin.crossings import SWEPT, Crossing, Crossings, What
 from twin.frames import Frame
 from twin.kinds import ABSENT
@@ -48,11 +48,7 @@ class Rehearsal:
         self._rules = [one for one in rules if one.rule.kind in shard.rule.kinds]
         self._state = State(shard.rule)
         self._crossings = Crossings(lambda ready, row: None)
-        kinds = dict.fromkeys(one.rule.kind for one in self._rules if not one.timed)
-        self._plans = [
-            plan_of(kind, [one for one in self._rules if one.rule.kind == kind and not one.timed])
-            for kind in kinds
-        ]
+        self._plans = plans_of(self._rules)
         self._looked = 0
 
     def run(self, now_us: int, goes_on: Callable[[], bool]) -> bool:
@@ -78,7 +74,8 @@ class Rehearsal:
         self.events += frame.size
         for one in caught_of(self._plans, frame, outcome, self._state):
             for plan in self._plans:
-                if plan.kind == one.kind and (seen := joined(plan, [one], self._state)):
+                same = (plan.kind, plan.reads) == (one.kind, one.reads)
+                if same and (seen := joined(plan, [one], self._state)):
                     for ready in plan.rules:
                         self._count(self._crossings.judge(ready, seen))
 

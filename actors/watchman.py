@@ -22,7 +22,7 @@ from actors.shard import Shard
 from twin.alert_contracts import PENDING, SNOOZED, STANDING
 from twin.alert_events import Action, Scene, acted, crossed, same, woken
 from twin.alerts import ALERT, alert_id, named
-from twin.caught import Caught, Plan, caught_of, joined, piece, plan_of, sight
+from twin.caught import Caught, Plan, caught_of, joined, piece, plans_of, sight
 from twin.columns import Message
 from twin.crossings import SWEPT, Crossing, Crossings, Held
 from twin.errors import UnknownKey
@@ -82,12 +82,8 @@ class Watchman:
         mine = tuple(one for one in rules if one.rule.kind in self._shard.rule.kinds)
         before = {one.rule.name: one.rule for one in self._rules}
         self._fresh |= {one.rule.name for one in mine if before.get(one.rule.name) != one.rule}
-        by_kind: dict[str, list[Ready]] = {}
-        for one in mine:
-            if not one.timed:
-                by_kind.setdefault(one.rule.kind, []).append(one)
         self._rules = mine
-        self._plans = tuple(plan_of(kind, some) for kind, some in by_kind.items())
+        self._plans = plans_of(mine)
 
     def begin(self, since: int) -> None:
         """Remember what was raised, and judge what was journaled from `since` on and was not.
@@ -108,7 +104,7 @@ class Watchman:
             )
             look = partial(caught_of, self._plans, frame, outcome, late=True)
             for one in self._shard.study(look):
-                self._judge(one.kind, [one])
+                self._judge([one])
         self._crossings.settle()
         self._catching_up, self._reading = False, -1
 
@@ -164,22 +160,30 @@ class Watchman:
     def _drain(self, until: int) -> None:
         """Judge what was caught before the push numbered `until`, in order."""
         while self._taken < until:
-            some, size = [self._queue[0]], self._queue[0].rows.size
-            for one in islice(self._queue, 1, until - self._taken):
-                if one.kind != some[0].kind or size + one.rows.size > TOGETHER:
+            some: list[Caught] = []
+            size = 0
+            for one in islice(self._queue, until - self._taken):
+                if some and size + one.rows.size > TOGETHER:
                     break
                 some.append(one)
                 size += one.rows.size
-            self._judge(some[0].kind, some)
+            parts: dict[tuple[str, tuple[str, ...]], list[Caught]] = {}
+            for one in some:
+                parts.setdefault((one.kind, one.reads), []).append(one)
+            for part in parts.values():
+                self._judge(part)
             for _ in some:  # only now: what is judged and not journaled is judged again
                 self._queue.popleft()
             self._taken += len(some)
             self._waiting -= size
 
-    def _judge(self, kind: str, some: Sequence[Caught]) -> None:
+    def _judge(self, some: Sequence[Caught]) -> None:
+        """Judge what was caught for the same rules."""
         for plan in self._plans:
             # What was caught for other rules is passed over: those that are new look at all.
-            if plan.kind == kind and (seen := joined(plan, some, self._state)) is not None:
+            if (plan.kind, plan.reads) != (some[0].kind, some[0].reads):
+                continue
+            if (seen := joined(plan, some, self._state)) is not None:
                 for ready in plan.rules:
                     self._utter(self._crossings.judge(ready, seen))
 

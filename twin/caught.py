@@ -38,6 +38,7 @@ class Caught(NamedTuple):
     """Rows of one kind as a frame left them."""
 
     kind: str
+    reads: tuple[str, ...]  # the groups that the rules it was caught for read
     first: int  # offset of the frame
     rows: NDArray[np.int64]
     offset: NDArray[np.int64]
@@ -46,9 +47,10 @@ class Caught(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What to catch of one kind: which contracts concern its rules, and which columns."""
+    """What to catch for some rules of one kind: which contracts concern them, which columns."""
 
     kind: str
+    reads: tuple[str, ...]  # the groups that each of its rules reads
     concerns: NDArray[np.bool_]  # by number of the contract, -1 the last
     columns: tuple[str, ...]
     groups: tuple[Group, ...]  # whose values an event may tell by itself
@@ -95,14 +97,27 @@ def piece(
     return {name: table.take(name, rows) for name in names}, rows
 
 
-def plan_of(kind: str, rules: Sequence[Ready]) -> Plan:
-    """Return what to catch of a kind for some rules."""
-    names = {name for one in rules for name in one.groups}
-    groups = [group for group in KINDS[kind].groups if group.name in names]
-    concerns = [c.kind == kind and bool(names & c.sets.keys()) for c in CONTRACTS]
+def plans_of(rules: Sequence[Ready]) -> tuple[Plan, ...]:
+    """Return what to catch for rules that facts decide: rules that read the same go together.
+
+    So a reading is caught with what rules about readings look at, and nothing else.
+    """
+    seats: dict[tuple[str, tuple[str, ...]], list[Ready]] = {}
+    for one in rules:
+        if not one.timed:
+            seats.setdefault((one.rule.kind, one.groups), []).append(one)
+    return tuple(_plan(kind, reads, some) for (kind, reads), some in seats.items())
+
+
+def _plan(kind: str, reads: tuple[str, ...], rules: Sequence[Ready]) -> Plan:
+    concerns = [c.kind == kind and not c.sets.keys().isdisjoint(reads) for c in CONTRACTS]
     columns = tuple(dict.fromkeys(name for one in rules for name in one.columns))
-    told = [group for group in groups if group.merge in {Merge.LATEST, Merge.MAX, Merge.MIN}]
-    return Plan(kind, np.array([*concerns, False]), columns, tuple(told), tuple(rules))
+    told = [
+        group
+        for group in KINDS[kind].groups
+        if group.name in reads and group.merge in {Merge.LATEST, Merge.MAX, Merge.MIN}
+    ]
+    return Plan(kind, reads, np.array([*concerns, False]), columns, tuple(told), tuple(rules))
 
 
 def caught_of(
@@ -136,7 +151,9 @@ def _caught(live: Snapshot, plan: Plan, frame: Frame, at: Column, late: bool) ->
     if late or np.unique(rows).size < rows.size:  # else the last word on each row is its own
         speaks = frame.columns["does"][at] == NOTHING if "does" in frame.columns else None
         _retell(columns, plan, frame, at, speaks)
-    return Caught(plan.kind, frame.first, rows, frame.first + at, frame.ingest_time, columns)
+    return Caught(
+        plan.kind, plan.reads, frame.first, rows, frame.first + at, frame.ingest_time, columns
+    )
 
 
 def _retell(columns: dict[str, Column], plan: Plan, frame: Frame, at: Column, speaks: Any) -> None:

@@ -6,7 +6,7 @@ The event time of a crossing is that of the newest fact behind it.
 from typing import Any, NamedTuple
 
 from twin.admission import Rule
-from twin.caught import caught_of, joined, plan_of
+from twin.caught import caught_of, joined, plans_of
 from twin.columns import Message
 from twin.crossings import Crossings, Held, What
 from twin.events import columns_of
@@ -27,10 +27,7 @@ class Judge:
     def __init__(self, rules, kinds=("shipment", "alert")):
         self.state = State(Rule("east", kinds, 0, 1))
         self.rules = [ready(rule) for rule in parse(rules, "test.toml")]
-        self.plans = [
-            plan_of(kind, [one for one in self.rules if one.rule.kind == kind])
-            for kind in dict.fromkeys(one.rule.kind for one in self.rules)
-        ]
+        self.plans = plans_of(self.rules)
         self.crossings = Crossings(lambda ready, row: self._again.get(row))
         self._told = {}  # row -> what an alert would say of itself
         self._again = {}
@@ -65,7 +62,7 @@ class Judge:
         said = []
         for caught in caught_of(self.plans, frame, outcome, self.state):
             for plan in self.plans:
-                if plan.kind != caught.kind:
+                if plan.reads != caught.reads:
                     continue
                 sight = joined(plan, [caught], self.state)
                 for rule in plan.rules:
