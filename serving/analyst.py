@@ -85,12 +85,6 @@ class Analyst:
         """Return the tables as of another moment: what was true at `at`, as known at `known_at`."""
         return Analyst(self._asking, as_of=micros(at), known_at=micros(known_at))
 
-    def snapshot(self) -> Analyst:
-        """Return the tables as known now, by the twin's clock: the same however often they are
-        read. `told` says the offset of each shard."""
-        now = self._asking.ask("Status", pb.StatusRequest()).now
-        return Analyst(self._asking, as_of=self._at, known_at=self._known_at or now)
-
     def get(self, kind: str, id: str, region: str = "", fields: Sequence[str] = ()) -> TwinState:
         """Return one twin. Raises UnknownKey, AmbiguousKey."""
         moment = when(self._at, self._known_at)

@@ -114,7 +114,7 @@ class Client:
         self.shipments, self.sites, self.stock = analyst.shipments, analyst.sites, analyst.stock
         self.suppliers, self.alerts = analyst.suppliers, analyst.alerts
         self.history, self.explain = analyst.history, analyst.explain
-        self.as_of, self.snapshot, self.watch = analyst.as_of, analyst.snapshot, analyst.watch
+        self.as_of, self.watch = analyst.as_of, analyst.watch
         self.receipts, self.receipt = told.receipts, told.receipt
         self.quarantine, self.redrive = told.quarantine, told.redrive
 

@@ -141,7 +141,7 @@ def _told(reply: pb.IngestReply, n: int, event: Taken) -> dict[str, Any]:
     at = reply.shards[n]
     outcome, reason = Outcome(reply.outcomes[n]), Reason(reply.reasons[n])
     told: dict[str, Any] = {
-        "id": event.row[0],
+        "id": str(event.row[0]),
         "source": event.row[1],
         "outcome": outcome.name.lower(),
     }

@@ -53,17 +53,6 @@ def test_a_view_keeps_its_moment_whatever_comes_later(client):
     )
 
 
-def test_a_snapshot_says_the_same_however_often_it_is_read(client):
-    snapshot = client.snapshot()
-    before = snapshot.shipments()
-
-    again = snapshot.as_of(0, known_at=NOW).shipments()
-
-    assert before == again
-    assert set(told(before)["offsets"]) >= {"shipment/east/0", "shipment/west/1"}
-    assert repr(snapshot) == f"Analyst(as_of=0, known_at={NOW})"
-
-
 def test_one_twin_of_a_view_is_as_of_its_moment(client):
     twin = client.as_of(TRACK[6][2]).get("shipment", "S1")
 
