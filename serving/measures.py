@@ -20,6 +20,7 @@ from serving.sets import lines, words
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, TooMany
 from twin.filters import compile_term
+from twin.gather import earliest
 from twin.grouping import distinct_words, groups, labelled, numbered
 from twin.kinds import ABSENT, Dtype, Milestone
 from twin.query import View
@@ -302,8 +303,7 @@ def oldest(view: View, rows: Column, request: pb.AggregateRequest) -> int:
     least = []
     part = view.chosen(rows)
     for group in fresh.behind(view.kind, [name for term in terms for name in term.names]):
-        as_of = part.column(f"{group.name}.as_of")
-        as_of = as_of[as_of != ABSENT]
-        if as_of.size:
-            least.append(int(as_of.min()))
+        as_of = earliest(part.column(f"{group.name}.as_of"), ABSENT)
+        if as_of != ABSENT:
+            least.append(as_of)
     return min(least, default=0)

@@ -175,6 +175,16 @@ def reach(which: I64, values: Any, known: Any, least: bool, out: Any) -> None:
 
 
 @jit
+def earliest(times: I64, absent: int) -> int:
+    """Return the least of the times that are known, `absent` if none is."""
+    least = absent
+    for i in range(times.size):
+        if times[i] != absent and (least == absent or times[i] < least):
+            least = times[i]
+    return least
+
+
+@jit
 def number_codes(codes: Any, out: Any, distinct: Any) -> int:
     """Number the distinct codes as they come, into `out`; return how many, or -1 if over SHORT."""
     slots = np.full(_ROOM, -1, np.int16)
@@ -296,6 +306,8 @@ def warm() -> None:
             mark(values, 0, np.zeros(1, np.bool_))
             renumber(values, 0, np.zeros(1, np.int64), np.zeros(1, np.int64))
     tally(pages, np.zeros(1))
+    for values in (pages, _unwritten(np.int64)):
+        earliest(values, 0)
     for kind in (np.int8, np.int32, np.int64, np.float64):
         for values in (np.zeros(1, kind), _unwritten(kind)):
             add_up(pages, values, np.ones(1, np.bool_), np.zeros(1), np.zeros(1))

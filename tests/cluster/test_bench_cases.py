@@ -17,6 +17,7 @@ from cluster.bench import (
     peer_redis,
     query,
     recover,
+    scan,
     snapshot,
     stream,
 )
@@ -116,6 +117,21 @@ def test_a_snapshot_is_timed_idle_and_beside_ingest(asked):
 
     assert list(found) == ["500", "500-busy", "500-ingest"]
     assert found["500-ingest"]["limit"]["ratio"] > 0
+
+
+def test_a_scan_gives_what_the_peer_gives_beside_the_same_ingest(asked):
+    found = lines(scan, asked)
+
+    assert list(found) == [
+        "filtered-500",
+        "filtered-500-p99",
+        "groupby-500",
+        "groupby-500-p99",
+        "ingest-beside",
+    ]
+    assert found["filtered-500"]["peer"]["name"].startswith("DuckDB")
+    assert found["groupby-500-p99"]["limit"]["name"] == "idle"
+    assert found["ingest-beside"]["runs"][0] > 0
 
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])

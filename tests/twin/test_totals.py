@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twin.gather import add_up, mark, reach, renumber, tally
+from twin.gather import add_up, earliest, mark, reach, renumber, tally
 from twin.grouping import numbered
 
 values = st.one_of(
@@ -61,3 +61,10 @@ def test_a_number_is_looked_up_where_the_value_is_moved_to():
 
     assert met.tolist() == [True, False, False, True]
     assert out.tolist() == [5, 8, 5]
+
+
+@given(st.lists(st.integers(-3, 3)))
+def test_the_earliest_time_is_one_that_is_known(times):
+    known = [time for time in times if time != -2]
+
+    assert earliest(np.array(times, np.int64), -2) == min(known, default=-2)
