@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import resource
 import signal
 import sys
 from importlib.metadata import version
@@ -17,6 +19,8 @@ from serving import sql_server
 from serving.access import Verifier
 from serving.sql_surface import SqlSurface
 
+LARGEST = 6 << 30  # bytes of this process: a statement that needs more harms nobody but it
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="cluster.sql_process", description=__doc__)
@@ -24,6 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--region", required=True)
     parser.add_argument("--port", type=int, required=True)
     given = parser.parse_args(argv)
+    bound = min(LARGEST, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
     asyncio.run(run(given.folder.resolve(), given.region, given.port))
     return 0
 

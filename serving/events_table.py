@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actors.shard import Shard
-from serving.sql_columns import coded, instants
+from serving.sql_columns import coded, drained, instants
 from serving.wire import twin_pb2 as pb
 from twin import redrive
 from twin.columns import event_ids, payload_column
@@ -96,9 +96,9 @@ def pieces(shard: Shard, request: pb.EventsRequest, tenant: str, now_us: int) ->
             rows = Rows(shard, run, lexicon, names)
             arrays = [rows.column(field.name, field.type) for field in schema]
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-            yield pb.ColumnsReply(arrow=_drained(sink), **told)
+            yield pb.ColumnsReply(arrow=drained(sink), **told)
     shard.require_marker()
-    yield pb.ColumnsReply(arrow=_drained(sink), last=True, **told)
+    yield pb.ColumnsReply(arrow=drained(sink), last=True, **told)
 
 
 class Part(NamedTuple):
@@ -331,11 +331,3 @@ def _named(codes: Column, words: Sequence[str | None]) -> pa.Array:
     held = pa.array([word or "" for word in words], pa.string())
     place = pa.array(codes.astype(np.int32), mask=~there[codes])
     return pa.DictionaryArray.from_arrays(place, held)
-
-
-def _drained(sink: io.BytesIO) -> bytes:
-    """Return what was written, and leave nothing."""
-    raw = sink.getvalue()
-    sink.seek(0)
-    sink.truncate()
-    return raw

@@ -10,9 +10,9 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -24,9 +24,10 @@ from twin.errors import BadRequest, TwinError
 log = logging.getLogger(__name__)
 MEMORY = "512MB"  # of one statement
 LARGEST = 256 << 20  # bytes of a result: it waits here for whoever reads it
-ROWS = 32_768  # of a batch of it
+ROWS = 4096  # of a batch of it: a row may be large
 AGAIN_S = 0.05  # an interrupt that comes before its statement is lost: it is repeated
 NOW = "twin_now"
+T = TypeVar("T")
 _LOCKED = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -46,6 +47,19 @@ _CLOCKS = {
     "current_localtimestamp": "TIMESTAMP",
     "current_date": "DATE",
     "today": "DATE",
+}
+_BY_TEXT: dict[str, type[duckdb.Error]] = {
+    "INTERRUPT Error": duckdb.InterruptException,
+    "Out of Memory Error": duckdb.OutOfMemoryException,
+    "Conversion Error": duckdb.ConversionException,
+    "Out of Range Error": duckdb.OutOfRangeException,
+    "Invalid Input Error: Arrow": duckdb.OutOfMemoryException,
+    "Invalid Input Error": duckdb.InvalidInputException,
+    "Not implemented Error": duckdb.NotSupportedError,
+    "Permission Error": duckdb.PermissionException,
+    "IO Error": duckdb.IOException,
+    "INTERNAL Error": duckdb.InternalException,
+    "FATAL Error": duckdb.FatalException,
 }
 _EXPLAIN = re.compile(r"\s*explain\b(?!\s*(?:analyze\b|\())", re.IGNORECASE)
 _NO_COLUMN = re.compile(r'[Cc]olumn "([^"]+)"(?: not found| does not exist)|named "([^"]+)"')
@@ -82,6 +96,14 @@ class Slot:
         if running is not None:
             running.interrupt()
 
+    def bind(self, statement: Statement, now_us: int, values: Sequence[Any] = ()) -> None:
+        """Find every name and type of a statement, and read no rows. Raises as `run` does."""
+        params = list(values) or None
+        tables = {name: TABLES[name].schema().empty_table() for name in statement.reads}
+        self._within(
+            statement, tables, now_us, lambda cursor: cursor.sql(statement.text, params=params)
+        )
+
     def run(
         self,
         statement: Statement,
@@ -90,7 +112,22 @@ class Slot:
         limit: int,
         values: Sequence[Any] = (),
     ) -> Result:
-        """Run a statement over `tables`. Raises BadRequest with a code word that begins SQL_."""
+        """Run a statement over `tables`. Raises BadRequest with a code word that begins SQL_.
+
+        A `limit` of 0 tells the columns of an answer, and computes none.
+        """
+        text = statement.text
+        return self._within(
+            statement, tables, now_us, lambda cursor: self._read(cursor, text, limit, values)
+        )
+
+    def _within(
+        self,
+        statement: Statement,
+        tables: Mapping[str, pa.Table],
+        now_us: int,
+        work: Callable[[duckdb.DuckDBPyConnection], T],
+    ) -> T:
         self._stopped.clear()
         cursor = self._database.cursor()
         try:
@@ -98,13 +135,15 @@ class Slot:
                 cursor.register(name, table)
             _set_clock(cursor, now_us)
             self._running = cursor
-            return self._read(cursor, statement.text, limit, values)
+            return work(cursor)
+        except (pa.ArrowException, OSError) as e:  # of DuckDB too, once its batches come as Arrow's
+            raise typed(_of_reader(e), statement.reads) from e
         except duckdb.Error as e:
             if isinstance(e, duckdb.FatalException | duckdb.InternalException):
                 log.exception("a database failed, and is made anew")
                 self._database = _database(self._memory)
                 raise
-            raise typed(e, statement.text) from e
+            raise typed(e, statement.reads) from e
         finally:
             self._running = None
             cursor.close()
@@ -115,6 +154,8 @@ class Slot:
         relation = cursor.sql(text, params=list(values) or None)
         if relation is None:
             raise forbidden("this answers nothing")
+        if not limit:
+            return Result(relation.limit(0).to_arrow_table().schema, [], True)
         reader = relation.to_arrow_reader(ROWS)
         batches: list[pa.RecordBatch] = []
         rows = size = 0
@@ -133,12 +174,11 @@ class Slot:
         return Result(reader.schema, batches, False)
 
 
-class Catalogue:
-    """The tables without their rows: it reads statements, and says what they would answer."""
+class Parser:
+    """Reads statements, and runs none: it answers at once, whatever one of them would take."""
 
     def __init__(self) -> None:
-        empty = {name: table.schema().empty_table() for name, table in TABLES.items()}
-        self._database = _database("128MB", empty)
+        self._database = _database("128MB")
 
     def read(self, text: str) -> Statement:
         """Check a statement. Raises BadRequest SQL_SYNTAX, SQL_FORBIDDEN, SQL_UNKNOWN, SQL_..."""
@@ -157,33 +197,18 @@ class Catalogue:
                     "the statement is nested too deep; flatten it", "SQL_TOO_LARGE"
                 ) from e
             except duckdb.Error as e:
-                raise typed(e, inner) from e
+                raise typed(e, ()) from e
         if tree["error"]:
             raise _unread(tree, inner)
         return read(text, tree, explained=explained is not None)
 
-    def bind(self, statement: Statement, now_us: int, values: Sequence[Any] = ()) -> pa.Schema:
-        """Return what a statement answers, without running it. Raises as Slot.run does."""
-        with self._database.cursor() as cursor:
-            _set_clock(cursor, now_us)
-            try:
-                relation = cursor.sql(statement.text, params=list(values) or None)
-                return relation.limit(0).to_arrow_table().schema
-            except duckdb.Error as e:
-                raise typed(e, statement.text, statement.reads) from e
 
-    def answer(self, statement: Statement, now_us: int, limit: int) -> Result:
-        """Answer what needs no rows: DESCRIBE, SHOW TABLES, EXPLAIN."""
-        with self._database.cursor() as cursor:
-            _set_clock(cursor, now_us)
-            try:
-                table = cursor.sql(statement.text).to_arrow_table()
-            except duckdb.Error as e:
-                raise typed(e, statement.text, statement.reads) from e
-        return Result(table.schema, table.slice(0, limit).to_batches(), table.num_rows > limit)
+def empty() -> dict[str, pa.Table]:
+    """Return every table without its rows."""
+    return {name: table.schema().empty_table() for name, table in TABLES.items()}
 
 
-def typed(e: duckdb.Error, text: str, reads: Mapping[str, Any] | None = None) -> TwinError:
+def typed(e: duckdb.Error, reads: Iterable[str]) -> TwinError:
     """Return the refusal that goes with an error of DuckDB; its text names no path."""
     said = str(e).partition(": ")[2] or str(e)
     first = said.strip().splitlines()[0].rstrip("!. ")
@@ -202,7 +227,7 @@ def typed(e: duckdb.Error, text: str, reads: Mapping[str, Any] | None = None) ->
     if isinstance(e, duckdb.ParserException | duckdb.SyntaxException):
         return _syntax(first, said)
     if isinstance(e, duckdb.BinderException) and (found := _NO_COLUMN.search(said)):
-        names = sorted({c for name in reads or TABLES for c in TABLES[name].columns})
+        names = sorted({c for name in reads for c in TABLES[name].columns})
         name = found[1] or found[2]
         return unknown("there is no column", name, names, "DESCRIBE TABLE lists them")
     if found := _NO_ALIAS.search(said):
@@ -212,6 +237,15 @@ def typed(e: duckdb.Error, text: str, reads: Mapping[str, Any] | None = None) ->
     if isinstance(e, duckdb.CatalogException):
         return BadRequest(f"{first}; SHOW TABLES lists the tables", "SQL_UNKNOWN")
     return BadRequest(f"{first}{_place(said)}; correct the statement", "SQL_INVALID")
+
+
+def _of_reader(e: Exception) -> duckdb.Error:
+    """Return the error of DuckDB that Arrow tells of by its text alone."""
+    said = str(e)
+    for start, kind in _BY_TEXT.items():
+        if said.startswith(start):
+            return kind(said)
+    return duckdb.OutOfMemoryException(said)  # of Arrow itself: a buffer it cannot make
 
 
 def _unread(tree: dict[str, Any], text: str) -> TwinError:
@@ -241,17 +275,11 @@ def _place(said: str) -> str:
     return ""
 
 
-def _database(
-    memory: str, tables: Mapping[str, pa.Table] | None = None
-) -> duckdb.DuckDBPyConnection:
-    """Return a locked database in memory; `tables`: what it holds from the start."""
+def _database(memory: str) -> duckdb.DuckDBPyConnection:
+    """Return a locked database in memory."""
     database = duckdb.connect(":memory:", config={**_LOCKED, "memory_limit": memory})
     for name, type_ in _CLOCKS.items():
         database.execute(f"CREATE MACRO {name}() AS getvariable('{NOW}')::TIMESTAMPTZ::{type_}")
-    for name, table in (tables or {}).items():
-        database.register("given", table)
-        database.execute(f'CREATE TABLE "{name}" AS SELECT * FROM given')
-        database.unregister("given")
     database.execute("SET GLOBAL TimeZone = 'UTC'; SET lock_configuration = true")
     return database
 

@@ -6,6 +6,7 @@ not sent again, and then no snapshot is taken.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from twin.query import View
 from twin.texts import Texts
 from twin.transition import Snapshot
 
+RUN = 65_536  # rows of a batch
 PIECE = 1 << 20  # bytes of a column stream in one message
 PARTS = ("as_of", "source", "confidence", "offset")
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -63,15 +65,16 @@ def pieces(shard: Shard, request: pb.ColumnsRequest, asked: Asked) -> Iterator[p
     }
     for table in request.tables:
         wanted = [name for name in table.columns if not same or name not in table.have]
-        raw = b""
         if snapshot is not None and (wanted or not same):
             region = shard.rule.region
             view = View(snapshot, table.kind, asked.tenant, region, asked.now_us)
-            raw = stream(view, wanted)
-        shard.require_marker()  # after computing, before answering
-        for at in range(0, max(1, len(raw)), PIECE):
-            piece, last = raw[at : at + PIECE], at + PIECE >= len(raw)
-            yield pb.ColumnsReply(kind=table.kind, arrow=piece, last=last, unchanged=same, **told)
+            for raw in stream(view, wanted):
+                shard.require_marker()  # after computing, before answering
+                for at in range(0, len(raw), PIECE):
+                    piece = raw[at : at + PIECE]
+                    yield pb.ColumnsReply(kind=table.kind, arrow=piece, unchanged=same, **told)
+        shard.require_marker()
+        yield pb.ColumnsReply(kind=table.kind, last=True, unchanged=same, **told)
 
 
 def _same(shard: Shard, request: pb.ColumnsRequest, offset: int) -> bool:
@@ -97,17 +100,32 @@ def part_of(kind: str, name: str) -> tuple[str, str]:
     raise UnknownField(f"{kind} has no column {name}; `twin sql 'describe TABLE'` lists them")
 
 
-def stream(view: View, names: Sequence[str]) -> bytes:
-    """Return columns of every twin of a view as one Arrow stream: texts as codes and words."""
-    rows = view.rows()
-    arrays = [_array(view, rows, name) for name in names]
-    batch = pa.RecordBatch.from_arrays(arrays, list(names))
-    if not names:  # how many there are is all that is asked
-        batch = pa.RecordBatch.from_arrays([pa.nulls(rows.size)], [""])
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
+def stream(view: View, names: Sequence[str]) -> Iterator[bytes]:
+    """Yield columns of every twin of a view as one Arrow stream: texts as codes and words.
+
+    A run of rows at a time, so that a shard of any size takes little memory for it.
+    """
+    rows, sink = view.rows(), io.BytesIO()
+    writer = None
+    for at in range(0, max(1, rows.size), RUN):
+        some = rows[at : at + RUN]
+        arrays = [_array(view, some, name) for name in names]
+        batch = pa.RecordBatch.from_arrays(arrays, list(names))
+        if not names:  # how many there are is all that is asked
+            batch = pa.RecordBatch.from_arrays([pa.nulls(some.size)], [""])
+        writer = writer or pa.ipc.new_stream(sink, batch.schema)
         writer.write_batch(batch)
-    raw: bytes = sink.getvalue().to_pybytes()
+        yield drained(sink)
+    assert writer is not None
+    writer.close()
+    yield drained(sink)
+
+
+def drained(sink: io.BytesIO) -> bytes:
+    """Return what was written, and leave nothing."""
+    raw = sink.getvalue()
+    sink.seek(0)
+    sink.truncate()
     return raw
 
 
@@ -161,8 +179,8 @@ def _array(view: View, rows: Rows, name: str) -> pa.Array:
         column = table.take(of, rows)
         return _typed(view, column, known(column, found[1].dtype), found[1].dtype)
     if what == "virtual":
-        values = view.values(of)
-        return _typed(view, values.column[rows], values.known[rows], values.dtype)
+        values = view.of(of, rows)
+        return _typed(view, values.column, values.known, values.dtype)
     as_of = table.take(f"{of}.as_of", rows)
     if what == "as_of":
         return instants(as_of)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import grpc
@@ -30,6 +30,7 @@ from twin.kinds import SHARD_KINDS
 
 MOST_EVENTS = 5_000_000  # of one question
 CACHED = 512 << 20  # bytes of columns kept for the next question
+LARGEST = 1 << 30  # bytes that one statement reads, of all shards
 ATTEMPT_S = 60.0  # for one answer of one shard
 FEWEST = "region"  # the column to ask for when only the number of rows is wanted
 _Key = tuple[str, str, int, int]
@@ -40,7 +41,7 @@ class Held(NamedTuple):
 
     epoch: int
     offset: int
-    columns: dict[str, dict[str, pa.Array]]
+    columns: dict[str, dict[str, pa.ChunkedArray]]
 
     @property
     def bytes(self) -> int:
@@ -111,8 +112,9 @@ class Fetch:
                 raise Unavailable(f"no shard of {kind} is known yet; ask again", 0.5)
         if journals and not routes:
             raise Unavailable("no shard is known yet; ask again", 0.5)
+        room = Room()
         answers = await asyncio.gather(
-            *(self._columns(route, wanted, request.when, who) for route in routes),
+            *(self._columns(route, wanted, request.when, who, room) for route in routes),
             return_exceptions=True,
         )
         there, missing = sorted_out(routes, answers)
@@ -127,7 +129,7 @@ class Fetch:
             bounds = within(statement.bounds.get(name, Bounds()), request.when)
             asked = [(route, held.offset) for route, (held, _) in there]
             tables[name], lost = await self._events(
-                name, sorted(statement.reads[name]), bounds, asked, who
+                name, sorted(statement.reads[name]), bounds, asked, who, room
             )
             missing += [shard for shard in lost if shard not in missing]
         for name, columns in statement.reads.items():
@@ -137,7 +139,12 @@ class Fetch:
         return Taken(tables, offsets, missing, now)
 
     async def _columns(
-        self, route: Route, wanted: Mapping[str, set[str]], when: pb.When, who: Identity
+        self,
+        route: Route,
+        wanted: Mapping[str, set[str]],
+        when: pb.When,
+        who: Identity,
+        room: Room,
     ) -> tuple[Held, int]:
         """Return columns of one shard's kinds, and its clock."""
         key = (route.name, who.tenant, when.at, when.known_at)
@@ -148,7 +155,7 @@ class Fetch:
             columns = sorted(wanted.get(kind, ()))
             have = [name for name in columns if name in held.columns.get(kind, {})]
             request.tables.add(kind=kind, columns=columns or [FEWEST], have=have)
-        pieces = await self._ask(route, "Columns", request, who)
+        pieces = await self._ask(route, "Columns", request, who, room)
         first = pieces[0]
         raws: dict[str, list[bytes]] = {}
         for piece in pieces:
@@ -167,6 +174,7 @@ class Fetch:
         bounds: Bounds,
         asked: Iterable[tuple[Route, int]],
         who: Identity,
+        room: Room,
     ) -> tuple[pa.Table, list[str]]:
         """Return journaled events of all shards, and which shards did not answer."""
         routes = [(r, offset) for r, offset in asked if bounds.shard in {"", r.name} and offset]
@@ -176,7 +184,7 @@ class Fetch:
                 parked=name == QUARANTINE, fields=columns or ["offset"], before=offset,
                 limit=MOST_EVENTS, **bounds._replace(shard="")._asdict(),
             )  # fmt: skip
-            calls.append(self._ask(route, "Events", request, who))
+            calls.append(self._ask(route, "Events", request, who, room))
         answers = await asyncio.gather(*calls, return_exceptions=True)
         there, missing = sorted_out([route for route, _ in routes], answers)
         schema = pa.schema([(n, TABLES[name].columns[n]) for n in columns or ["offset"]])
@@ -189,7 +197,9 @@ class Fetch:
             )
         return table, missing
 
-    async def _ask(self, route: Route, method: str, request: Any, who: Identity) -> list[Any]:
+    async def _ask(
+        self, route: Route, method: str, request: Any, who: Identity, room: Room
+    ) -> list[Any]:
         """Return all pieces of a stream of whoever writes a shard, or of its successor."""
         until = patience(time.monotonic() + ATTEMPT_S)
         while True:
@@ -198,7 +208,7 @@ class Fetch:
                 current = reachable(self._shards.routes.named(route.name))
                 call = getattr(self._shards.stub(current), method)
                 stream = call(request, metadata=self._shards.speak(who), timeout=ATTEMPT_S)
-                return [piece async for piece in stream]
+                return [piece async for piece in room.taking(stream)]
             except grpc.aio.AioRpcError as e:
                 error = faults.from_grpc(e)
             except TwinError as e:
@@ -230,6 +240,25 @@ def sorted_out(
     return there, missing
 
 
+class Room:
+    """How many bytes one statement may still read."""
+
+    def __init__(self) -> None:
+        self._left = LARGEST
+
+    async def taking(self, stream: Any) -> AsyncIterator[Any]:
+        """Yield the pieces of a stream. Raises BadRequest SQL_TOO_LARGE when they are too many."""
+        async for piece in stream:
+            self._left -= len(piece.arrow)
+            if self._left < 0:
+                raise BadRequest(
+                    f"the statement reads more than {LARGEST >> 20} MiB; name fewer columns, or "
+                    "bound the time of events",
+                    "SQL_TOO_LARGE",
+                )
+            yield piece
+
+
 def within(bounds: Bounds, when: pb.When) -> Bounds:
     """Return bounds that also leave out what was not known, or not true, as of `when`."""
     if when.known_at:
@@ -256,11 +285,10 @@ def _opened(raw: bytes) -> pa.Table:
         return reader.read_all()
 
 
-def _decoded(raw: bytes) -> dict[str, pa.Array]:
-    if not raw:
-        return {}
-    table = _opened(raw)
-    return {name: table[name].combine_chunks() for name in table.column_names}
+def _decoded(raw: bytes) -> dict[str, pa.ChunkedArray]:
+    return (
+        dict(zip((table := _opened(raw)).column_names, table.columns, strict=True)) if raw else {}
+    )
 
 
 def _table(name: str, columns: Iterable[str], parts: Iterable[Held]) -> pa.Table:
@@ -269,7 +297,10 @@ def _table(name: str, columns: Iterable[str], parts: Iterable[Held]) -> pa.Table
     names = [n for n in known.columns if n in _asked(name, columns)] or [FEWEST]
     found = [part.columns[known.kind] for part in parts if known.kind in part.columns]
     return pa.table(
-        {n: pa.chunked_array([part[n] for part in found], known.columns[n]) for n in names}
+        {
+            n: pa.chunked_array([c for part in found for c in part[n].chunks], known.columns[n])
+            for n in names
+        }
     )
 
 

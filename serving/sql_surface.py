@@ -8,28 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
+import os
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 
 from serving import deadline
 from serving.access import Identity
 from serving.shards import Shards
-from serving.sql import AGAIN_S, Catalogue, Result, Slot
-from serving.sql_fetch import Cache, Fetch
+from serving.sql import AGAIN_S, Parser, Result, Slot, empty
+from serving.sql_fetch import Cache, Fetch, Taken
 from serving.sql_statement import Statement
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Overloaded
 
+log = logging.getLogger(__name__)
 RUNNING, WAITING = 2, 8
 LONGEST_S = 10.0  # for one statement, its columns included
+GRACE_S = 10.0  # for it to end once it is interrupted
 LIMIT, MOST = 100_000, 1_000_000  # rows
 PIECE = 1 << 20  # bytes of an answer in one message
+T = TypeVar("T")
 TOO_LONG = "the statement took longer than {:g} s and was ended; narrow it, or ask for less"
 
 
@@ -53,18 +58,23 @@ class SqlSurface:
         running: int = RUNNING,
         waiting: int = WAITING,
         longest_s: float = LONGEST_S,
+        grace_s: float = GRACE_S,
+        end: Callable[[int], Any] = os._exit,
         cache: Cache | None = None,
     ) -> None:
+        """`end` ends the process when a statement goes on for `grace_s` though interrupted."""
         self._clock = clock
+        self._grace_s = grace_s
+        self._end_process = end
         self._shards = Shards(folder)
         self._fetch = Fetch(self._shards, cache)
-        self._catalogue = Catalogue()
+        self._parser = Parser()
         self._slots: asyncio.Queue[Slot] = asyncio.Queue()
         for _ in range(running):
             self._slots.put_nowait(Slot())
-        self._ending: set[asyncio.Future[None]] = set()
+        self._ending: dict[Slot, asyncio.Future[None]] = {}
         self._threads = ThreadPoolExecutor(running, thread_name_prefix="statement")
-        self._readers = ThreadPoolExecutor(1, thread_name_prefix="catalogue")
+        self._readers = ThreadPoolExecutor(1, thread_name_prefix="parser")
         self._longest_s = longest_s
         self._bound = running + waiting
         self._inside = 0
@@ -102,12 +112,19 @@ class SqlSurface:
         )
 
     async def schema(self, request: pb.SqlRequest, values: Sequence[Any] = ()) -> pa.Schema:
-        """Return what a statement would answer, without running it. Raises as `sql` does."""
-        statement = await self._read(request.sql)
-        if not statement.needs_rows:
-            return (await self._told(statement, 1)).schema
-        bind = partial(self._catalogue.bind, statement, self._clock(), values)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, bind)
+        """Return the columns that a statement would answer with. Raises as `sql` does."""
+
+        async def found() -> pa.Schema:
+            statement = await self._read(request.sql)
+            slot = await self._slots.get()
+            try:
+                limit = 0 if statement.needs_rows else 1
+                run = partial(slot.run, statement, empty(), self._clock(), limit, values)
+                return (await self._run(slot, run)).schema
+            finally:
+                self._free(slot)
+
+        return await self._timely(found())
 
     async def parameters(self, text: str) -> int:
         """Return how many values a statement takes for its ?. Raises as `sql` does."""
@@ -120,13 +137,18 @@ class SqlSurface:
         limit = request.limit or LIMIT
         if not 0 < limit <= MOST:
             raise BadRequest(f"a limit is 1 to {MOST} rows, not {limit}; ask in parts")
+        return await self._timely(self._answered(request, who, limit, values))
+
+    async def _timely(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await one statement's work, unless too many are inside; end it when its time is up."""
         if self._inside >= self._bound:
+            work.close()
             raise Overloaded(f"{self._inside} statements run or wait already; ask again", 1.0)
         self._inside += 1
         until = min(time.monotonic() + self._longest_s, deadline.until())
         try:
             async with asyncio.timeout(until - time.monotonic()):
-                return await self._answered(request, who, limit, values)
+                return await work
         except TimeoutError as e:
             raise BadRequest(TOO_LONG.format(self._longest_s), "SQL_TIMEOUT") from e
         finally:
@@ -136,46 +158,51 @@ class SqlSurface:
         self, request: pb.SqlRequest, who: Identity, limit: int, values: Sequence[Any]
     ) -> Answer:
         statement = await self._read(request.sql)
-        if not statement.needs_rows:
-            return Answer(await self._told(statement, limit), {}, [], self._clock())
-        loop = asyncio.get_running_loop()
-        now = self._clock()
-        bind = partial(self._catalogue.bind, statement, now, values)
-        await loop.run_in_executor(self._readers, bind)
         slot = await self._slots.get()  # before the columns, which take memory too
         try:
-            taken = await self._fetch.take(statement, request, who, now)
-            run = partial(slot.run, statement, taken.tables, taken.now_us, limit, values)
-            running = loop.run_in_executor(self._threads, run)
-        except BaseException:
-            self._slots.put_nowait(slot)
-            raise
-        running.add_done_callback(partial(self._free, slot))
-        try:
-            result = await asyncio.shield(running)
-        except asyncio.CancelledError:  # nobody waits for it any more
-            ending = asyncio.ensure_future(_end(slot, running))
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
-            raise
+            now = self._clock()
+            if statement.needs_rows:
+                await self._run(slot, partial(slot.bind, statement, now, values))
+                taken = await self._fetch.take(statement, request, who, now)
+            else:
+                taken = Taken(empty(), {}, [], now)
+            run = (statement, taken.tables, taken.now_us, limit, values)
+            result = await self._run(slot, partial(slot.run, *run))
+        finally:
+            self._free(slot)
         return Answer(result, taken.offsets, taken.missing, taken.now_us)
 
-    def _free(self, slot: Slot, ran: asyncio.Future[Result]) -> None:
-        self._slots.put_nowait(slot)
-        if not ran.cancelled():
-            ran.exception()  # of one that was ended nobody asks
+    async def _run(self, slot: Slot, work: Callable[[], T]) -> T:
+        """Return what a slot makes of a statement."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:  # nobody waits for it any more
+            self._ending[slot] = asyncio.ensure_future(self._end(slot, running))
+            raise
+
+    async def _end(self, slot: Slot, running: asyncio.Future[Any]) -> None:
+        """Interrupt a statement until it has ended: an interrupt that comes too soon is lost.
+
+        One function call may go on for minutes and see none: then this process ends instead.
+        """
+        until = time.monotonic() + self._grace_s
+        while not running.done():
+            slot.stop()
+            await asyncio.wait([running], timeout=AGAIN_S)
+            if not running.done() and time.monotonic() > until:
+                log.critical("a statement cannot be interrupted: this process ends")
+                self._end_process(1)
+                return
+        running.exception()  # nobody asks for it
+        del self._ending[slot]
+        self._free(slot)
+
+    def _free(self, slot: Slot) -> None:
+        """Give a slot to the next statement, unless one that is being ended is still in it."""
+        if slot not in self._ending:
+            self._slots.put_nowait(slot)
 
     async def _read(self, text: str) -> Statement:
-        read = partial(self._catalogue.read, text)
+        read = partial(self._parser.read, text)
         return await asyncio.get_running_loop().run_in_executor(self._readers, read)
-
-    async def _told(self, statement: Statement, limit: int) -> Result:
-        tell = partial(self._catalogue.answer, statement, self._clock(), limit)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, tell)
-
-
-async def _end(slot: Slot, running: asyncio.Future[Result]) -> None:
-    """Interrupt a statement until it has ended: an interrupt that comes too soon is lost."""
-    while not running.done():
-        slot.stop()
-        await asyncio.wait([running], timeout=AGAIN_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,9 +12,10 @@ from actors.shard import Shard
 from serving import events_table, sql_columns
 from serving.access import Identity
 from serving.wire import twin_pb2 as pb
-from twin.errors import BadRequest
+from twin.errors import BadRequest, Unavailable
 from twin.transition import Snapshot
 
+LONGEST_S = 120.0  # for a reader to take a whole table
 READERS = 2  # threads: a scan of a long journal leaves one for columns
 
 
@@ -50,7 +52,12 @@ class Tables:
         yield pb.SqlReply()
 
     async def _each(self, found: Iterator[Any]) -> AsyncIterator[Any]:
-        """Yield what a slow iterator gives, one at a time: who reads slowly holds nothing else."""
-        loop = asyncio.get_running_loop()
+        """Yield what an iterator gives, one at a time, as long as its reader keeps up.
+
+        Raises Unavailable: while a reader takes its time, what is overwritten is kept for it.
+        """
+        loop, until = asyncio.get_running_loop(), time.monotonic() + LONGEST_S
         while (piece := await loop.run_in_executor(self._readers, next, found, None)) is not None:
+            if time.monotonic() > until:
+                raise Unavailable(f"the table was not read within {LONGEST_S:g} s; ask again", 1.0)
             yield piece

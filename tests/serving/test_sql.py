@@ -3,12 +3,14 @@
 import asyncio
 import json
 import random
+import threading
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 
 import pytest
 
 from serving import client as clients
+from serving import sql_columns, sql_fetch
 from serving.access import Identity, mint
 from serving.sql_client import told
 from serving.sql_tables import TABLES
@@ -16,7 +18,7 @@ from serving.wire import twin_pb2 as pb
 from tests.serving.querying import querying
 from tests.serving.several import NOW, position, several
 from tests.serving.sql_history import history
-from twin.errors import BadRequest, Overloaded, SqlAway, Unavailable
+from twin.errors import BadRequest, Overloaded, SqlAway, TooMany, Unavailable
 from twin.kinds import KINDS, Dtype
 
 KINDS_HERE = ("shipment", "site", "supplier", "stock", "alert")
@@ -204,8 +206,8 @@ def _counted(query):
     fetch, sent = query.surface._fetch, Counter()
     ask = fetch._ask
 
-    async def counted(route, method, request, who):
-        pieces = await ask(route, method, request, who)
+    async def counted(route, method, request, who, room):
+        pieces = await ask(route, method, request, who, room)
         for table in request.tables:
             same = pieces[0].unchanged
             sent.update(n for n in table.columns if not same or n not in table.have)
@@ -353,3 +355,36 @@ def test_without_its_query_process_a_gateway_says_so(tmp_path):
         (tmp_path / "sql.json").write_text(json.dumps({"east": "127.0.0.1:9"}))
         with pytest.raises(SqlAway):
             client.sql("SELECT 1")
+
+
+def test_a_table_that_comes_in_runs_is_whole(world, monkeypatch):
+    wanted = world.rows("SELECT * FROM shipments ORDER BY region, id")
+    monkeypatch.setattr(sql_columns, "RUN", 3)
+    world.client.ingest([position("runs", "RUNS", time=NOW - 100)])  # or nothing is sent again
+
+    rows = world.rows("SELECT * FROM shipments WHERE id <> 'RUNS' ORDER BY region, id")
+
+    assert rows == wanted
+
+
+def test_a_statement_that_reads_too_much_is_refused(world, monkeypatch):
+    monkeypatch.setattr(sql_fetch, "LARGEST", 2000)
+
+    assert world.code("SELECT * FROM events") == "SQL_TOO_LARGE"
+
+
+def test_more_events_than_one_statement_may_read_are_refused(world, monkeypatch):
+    monkeypatch.setattr(sql_fetch, "MOST_EVENTS", 10)
+
+    with pytest.raises(TooMany, match="narrow them"):
+        world.client.sql("SELECT count(*) FROM events")
+
+
+def test_a_statement_that_does_not_even_end_when_interrupted_ends_the_process(tmp_path):
+    ended = threading.Event()
+    given = {"longest_s": 0.2, "grace_s": 0.2, "end": lambda status: ended.set()}
+    with several(tmp_path, 1) as twin, querying(tmp_path, **given), twin.client() as client:
+        with pytest.raises(BadRequest, match="took longer"):
+            client.sql("SELECT length(repeat('x', 150000000))")  # one call: no interrupt is seen
+
+        assert ended.wait(30)

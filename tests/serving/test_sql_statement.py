@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.sql import Catalogue
+from serving.sql import Parser, Slot, empty
 from serving.sql_statement import LONGEST, Bounds
 from serving.sql_tables import TABLES
 from tests.serving.several import NOW
@@ -13,13 +13,18 @@ DAY = "2013-09-01"
 
 
 @pytest.fixture(scope="module")
-def catalogue():
-    return Catalogue()
+def parser():
+    return Parser()
 
 
-def reads(catalogue, text):
+@pytest.fixture(scope="module")
+def slot():
+    return Slot()
+
+
+def reads(parser, text):
     """Return table -> the columns that a statement may need; * for all of them."""
-    found = catalogue.read(text).reads
+    found = parser.read(text).reads
     return {
         name: "*" if columns == set(TABLES[name].columns) else " ".join(sorted(columns))
         for name, columns in found.items()
@@ -53,29 +58,30 @@ def reads(catalogue, text):
         ("SELECT id FROM SHIPMENTS", {"shipments": "id"}),
     ],
 )  # fmt: skip
-def test_only_the_tables_and_columns_that_a_statement_names_are_read(catalogue, text, wanted):
-    assert reads(catalogue, text) == wanted
+def test_only_the_tables_and_columns_that_a_statement_names_are_read(parser, text, wanted):
+    assert reads(parser, text) == wanted
 
 
 @pytest.mark.parametrize(
     "text", ["SHOW TABLES", "DESCRIBE shipments", "EXPLAIN SELECT id FROM stock"]
 )
-def test_what_the_catalogue_knows_needs_no_rows(catalogue, text):
-    statement = catalogue.read(text)
+def test_what_the_catalogue_knows_needs_no_rows(parser, text):
+    statement = parser.read(text)
 
     assert not statement.needs_rows
-    assert catalogue.answer(statement, NOW, 1000).rows > 0
+    assert Slot().run(statement, empty(), NOW, 1000).rows > 0
 
 
-def test_describe_lists_every_column_of_every_table(catalogue):
+def test_describe_lists_every_column_of_every_table(parser):
+    slot = Slot()
     for name, table in TABLES.items():
-        found = catalogue.answer(catalogue.read(f"DESCRIBE {name}"), NOW, 1000)
+        found = slot.run(parser.read(f"DESCRIBE {name}"), empty(), NOW, 1000)
 
         told = [row["column_name"] for batch in found.batches for row in batch.to_pylist()]
         assert told == list(table.columns)
 
 
-def test_no_column_is_called_as_another_one(catalogue):
+def test_no_column_is_called_as_another_one(parser):
     for table in TABLES.values():
         assert len({name.lower() for name in table.columns}) == len(table.columns)
 
@@ -141,10 +147,10 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("text", FORBIDDEN)
-def test_what_writes_or_reads_anything_but_tables_is_forbidden(catalogue, text):
+def test_what_writes_or_reads_anything_but_tables_is_forbidden(parser, slot, text):
     for said in (text, text.lower(), f"-- a\n/* b */ {text}"):
         with pytest.raises(BadRequest) as e:
-            catalogue.bind(catalogue.read(said), NOW)
+            slot.bind(parser.read(said), NOW)
 
         assert e.value.code == "SQL_FORBIDDEN", said
         assert "/work" not in str(e.value)
@@ -173,9 +179,9 @@ def test_what_writes_or_reads_anything_but_tables_is_forbidden(catalogue, text):
         ("SELECT '" + "x" * LONGEST + "'", "SQL_TOO_LARGE", "longer than"),
     ],
 )
-def test_a_bad_statement_is_refused_with_its_word_and_the_place(catalogue, text, code, told):
+def test_a_bad_statement_is_refused_with_its_word_and_the_place(parser, slot, text, code, told):
     with pytest.raises(BadRequest) as e:
-        catalogue.bind(catalogue.read(text), NOW)
+        slot.bind(parser.read(text), NOW)
 
     assert e.value.code == code
     assert told in str(e.value)
@@ -199,18 +205,18 @@ def test_a_bad_statement_is_refused_with_its_word_and_the_place(catalogue, text,
         (f"ingest_time < '{DAY} 00:00:00.0000001'", {}),
     ],
 )
-def test_bounds_of_a_where_on_events_are_handed_to_the_shards(catalogue, where, wanted):
+def test_bounds_of_a_where_on_events_are_handed_to_the_shards(parser, where, wanted):
     day = time_us(DAY)
 
-    bounds = catalogue.read(f"SELECT id FROM events WHERE {where}").bounds["events"]
+    bounds = parser.read(f"SELECT id FROM events WHERE {where}").bounds["events"]
 
     assert bounds == Bounds(**{name: day + more for name, more in wanted.items()})
 
 
-def test_a_shard_in_a_where_is_the_only_one_that_is_read(catalogue):
+def test_a_shard_in_a_where_is_the_only_one_that_is_read(parser):
     text = "SELECT id FROM events WHERE shard = 'shipment/east/0'"
 
-    assert catalogue.read(text).bounds["events"] == Bounds(shard="shipment/east/0")
+    assert parser.read(text).bounds["events"] == Bounds(shard="shipment/east/0")
 
 
 @pytest.mark.parametrize(
@@ -221,5 +227,62 @@ def test_a_shard_in_a_where_is_the_only_one_that_is_read(catalogue):
         f"SELECT 1 FROM sites ANTI JOIN events USING (id) WHERE ingest_time > '{DAY}'",
     ],
 )
-def test_bounds_of_one_use_of_events_do_not_bound_another(catalogue, text):
-    assert not catalogue.read(text).bounds
+def test_bounds_of_one_use_of_events_do_not_bound_another(parser, text):
+    assert not parser.read(text).bounds
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("SELECT CAST(IF(range = 90000, 'x', '1') AS INT) FROM range(100000)", "SQL_INVALID"),
+        ("SELECT 9223372036854775807 + range FROM range(9)", "SQL_INVALID"),
+        ("SELECT error('boo')", "SQL_INVALID"),
+        ("SELECT repeat('x', 5000000000)", "SQL_INVALID"),
+        ("SELECT a.range FROM range(100000000) a ORDER BY random()", "SQL_TOO_LARGE"),
+    ],
+)
+def test_what_fails_while_it_runs_has_its_word_too(parser, text, code):
+    slot, statement = Slot("64MB"), parser.read(text)
+
+    with pytest.raises(BadRequest) as e:
+        slot.run(statement, {}, NOW, 1_000_000)
+
+    assert e.value.code == code
+    assert slot.run(parser.read("SELECT 1"), {}, NOW, 9).rows == 1
+
+
+def test_a_database_knows_nothing_of_the_statement_before(parser):
+    slot = Slot()
+    slot.run(parser.read("SELECT * FROM stock"), empty(), NOW, 1)
+
+    with pytest.raises(BadRequest) as e:
+        slot.run(parser.read("SELECT * FROM stock"), {}, NOW, 1)
+
+    assert e.value.code == "SQL_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT (SELECT content FROM read_text('/etc/passwd'))",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT * FROM 'https://example.com/x.parquet'",
+        "COPY (SELECT 1) TO '/tmp/x.csv'",
+        "EXPORT DATABASE '/tmp/x'",
+        "ATTACH '/tmp/x.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET memory_limit = '100GB'",
+        "SET enable_external_access = true",
+    ],
+)
+def test_a_database_reaches_nothing_even_if_nobody_reads_the_statement_before(parser, text):
+    unread = parser.read("SELECT 1")._replace(text=text)
+
+    with pytest.raises(BadRequest) as e:
+        Slot().run(unread, empty(), NOW, 9)
+
+    assert e.value.code in {"SQL_FORBIDDEN", "SQL_UNKNOWN", "SQL_INVALID"}
+    assert "/work" not in str(e.value)
