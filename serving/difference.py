@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving import encode
+from serving.course import state
 from serving.past import Then
-from serving.story import state
 from serving.wire import twin_pb2 as pb
 from twin.errors import UnknownKey
 from twin.fields import check_field

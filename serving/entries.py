@@ -16,13 +16,13 @@ from serving import encode
 from serving.wire import twin_pb2 as pb
 from twin.columns import event_ids, payload_column
 from twin.contracts import CONTRACTS
+from twin.course import NONE, Course, Turns
 from twin.events import CORRECTS, NOTHING, RETRACTS
 from twin.kinds import BLANKS, Dtype
 from twin.lexicon import Lexicon
 from twin.outcomes import Outcome
 from twin.promises import Promise
 from twin.query import View
-from twin.story import NONE, Steps, Story
 from twin.texts import texts
 from twin.transition import Snapshot, State
 from twin.why import silencer
@@ -39,7 +39,7 @@ class Entries:
         self.tenant = tenant
         self.id = id
         self.now_us = now_us
-        self.story = Story(found.kind, found.chain, found.ranks)
+        self.course = Course(found.kind, found.chain, found.ranks)
         self._lexicon, self._outcome = shard.study(self._hold)
         self._ids = event_ids(found.chain.frame)
         self._payload: dict[str, Column] = {}
@@ -79,16 +79,16 @@ class Entries:
         does = int(chain.column("does")[i])
         if does != NOTHING:
             made.amends = self._target(i)
-        by = NONE if self.story.masks.speaks[i] or does == RETRACTS else silencer(self.story, i)
+        by = NONE if self.course.masks.speaks[i] or does == RETRACTS else silencer(self.course, i)
         if by != NONE:
             made.amended_by = self.receipt(by)
         made.outcome = self._outcome_of(i, does, withdrawn=by != NONE)
         return made
 
-    def view(self, steps: Steps) -> View:
-        """Return the twin after each of some steps, a row a step."""
-        held = self.story.rows(steps)
-        names = texts([f"{self.tenant}/{self.id}"] * steps.event.size)
+    def view(self, turns: Turns) -> View:
+        """Return the twin after each of some turns, a row a turn."""
+        held = self.course.rows(turns)
+        names = texts([f"{self.tenant}/{self.id}"] * turns.event.size)
         kind = self.found.kind
         at = Snapshot(
             self.found.cut,

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from serving.course import one_row
 from serving.entries import Entries
 from serving.past import Then
-from serving.story import one_row
 from serving.wire import twin_pb2 as pb
 from twin.contracts import CONTRACTS
+from twin.course import NONE
 from twin.errors import BadRequest
 from twin.fields import check_field, reads, unit
 from twin.kinds import Dtype, Field, Group, Kind, Milestone
-from twin.story import NONE
 from twin.why import Names, Why, explain, instant, lifted
 
 LIMIT, MOST = 20, 1000  # losers, and inputs, in an answer
@@ -61,7 +61,7 @@ def _decided(
     reply: pb.ExplainReply, told: Entries, group: Group, field: Field, at: int, limit: int
 ) -> None:
     """Say which event decides a field, and what beat the others."""
-    why = explain(told.story, group, _names(told, group, field), at)
+    why = explain(told.course, group, _names(told, group, field), at)
     reply.merge, reply.rule = group.merge.value, why.rule
     reply.sla_s, reply.sensitivity = group.sla_s, field.sensitivity
     reply.losers_total = len(why.losers)
@@ -88,8 +88,8 @@ def _computed(reply: pb.ExplainReply, told: Entries, kind: Kind, name: str, at: 
     """Say what a computed field is computed from: the events that decide its inputs."""
     fields, groups = reads(kind.name, name)
     about = [g for g in kind.groups if g.name in groups or fields & {f.name for f in g.fields}]
-    steps = told.story.at(at)
-    winners = [int(steps.tracks[group.name].winner[0]) for group in about]
+    turns = told.course.at(at)
+    winners = [int(turns.tracks[group.name].winner[0]) for group in about]
     inputs = dict.fromkeys(winner for winner in winners if winner != NONE)
     named = sorted(fields) or [group.name for group in about]
     reply.merge = "computed"
@@ -108,7 +108,7 @@ def _stated(told: Entries, group: Group, field: Field, i: int) -> str:
     """Return what an event states of a field, as text; "" where it leaves it open."""
     if field.is_as_of:
         return instant(int(told.found.chain.column("time")[i]))
-    held: Any = told.story.facts[group.name].values[field.name][i]
+    held: Any = told.course.facts[group.name].values[field.name][i]
     blank = field.blank
     if held == blank or held != held:  # noqa: PLR0124 - NaN is not itself
         return ""
@@ -122,5 +122,5 @@ def _stated(told: Entries, group: Group, field: Field, i: int) -> str:
         return "true" if held else "false"
     if field.dtype is Dtype.NUMBER:
         return f"{held:g}"
-    adds = group.name == "level" and not told.story.facts[group.name].counts[i]
+    adds = group.name == "level" and not told.course.facts[group.name].counts[i]
     return f"{int(held):+d}" if adds else str(int(held))

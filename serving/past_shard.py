@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from serving import explain, preview, story
+from serving import course, explain, preview
 from serving.access import Identity
 from serving.cells import require_region, why_absent
 from serving.difference import of_one, of_table
@@ -36,10 +36,10 @@ class PastOfShard:
         self._rulebook = Rulebook(folder)
 
     async def history(self, request: pb.HistoryRequest, who: Identity) -> pb.HistoryReply:
-        return await self._about(story.history, request, who)
+        return await self._about(course.history, request, who)
 
     async def first_true(self, request: pb.FirstTrueRequest, who: Identity) -> pb.FirstTrueReply:
-        return await self._about(story.first_true, request, who)
+        return await self._about(course.first_true, request, who)
 
     async def explain(self, request: pb.ExplainRequest, who: Identity) -> pb.ExplainReply:
         return await self._about(explain.answer, request, who)

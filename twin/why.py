@@ -1,6 +1,6 @@
 """Why a value is what it is: the event that decided it, and what beat every other.
 
-Each reason is read off the same keys, masks and levels that decide the value (twin.story), so a
+Each reason is read off the same keys, masks and levels that decide the value (twin.course), so a
 sentence cannot say anything but what happened.
 """
 
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.contracts import CONTRACTS, STEPS
+from twin.course import NONE, Course, Facts
 from twin.events import RETRACTS
 from twin.kinds import Group, Merge
 from twin.retraction import event_of
-from twin.story import NONE, Facts, Story
 
 _FURTHER = {Merge.MAX: "greatest", Merge.MIN: "least"}
 
@@ -46,19 +46,19 @@ class Names(NamedTuple):
     value: Callable[[int], str]
 
 
-def explain(story: Story, group: Group, names: Names, at: int) -> Why:
+def explain(course: Course, group: Group, names: Names, at: int) -> Why:
     """Return what decides a group at `at`, and which rule beat every other event about it."""
-    facts = story.facts[group.name]
-    winner = int(story.at(at).tracks[group.name].winner[0])
-    time = story.chain.column("time")
-    speaks = story.chain.column("does") != RETRACTS
+    facts = course.facts[group.name]
+    winner = int(course.at(at).tracks[group.name].winner[0])
+    time = course.chain.column("time")
+    speaks = course.chain.column("does") != RETRACTS
     about = np.flatnonzero((facts.number != NONE) & (time <= at) & speaks)
     about = about[np.argsort(-facts.number[about], kind="stable")]
     inputs: list[int] = []
     if group.merge in {Merge.SUM, Merge.LEVEL} and winner != NONE:
-        inputs = [i for i in about.tolist() if _counted(story, facts, i, at)]
+        inputs = [i for i in about.tolist() if _counted(course, facts, i, at)]
     beaten = [i for i in about.tolist() if i != winner and i not in set(inputs)]
-    losers = [Loser(i, _beaten(story, facts, i, winner, names, at)) for i in beaten]
+    losers = [Loser(i, _beaten(course, facts, i, winner, names, at)) for i in beaten]
     return Why(winner, _rule(facts, winner, about.size, inputs), losers, inputs)
 
 
@@ -98,16 +98,16 @@ def _rule(facts: Facts, winner: int, about: int, inputs: list[int]) -> str:
     return f"of {about} events about {group.name} that count, it has the latest event time"
 
 
-def _beaten(story: Story, facts: Facts, i: int, winner: int, names: Names, at: int) -> str:
+def _beaten(course: Course, facts: Facts, i: int, winner: int, names: Names, at: int) -> str:
     group = facts.group
-    if not story.masks.speaks[i]:
-        by = silencer(story, i)
+    if not course.masks.speaks[i]:
+        by = silencer(course, i)
         return f"{names.receipt(by)} withdrew it" if by != NONE else "it was withdrawn"
-    if group.merge in {Merge.SUM, Merge.LEVEL} and not story.masks.adds[i]:
-        return _restated(story, i, names)
+    if group.merge in {Merge.SUM, Merge.LEVEL} and not course.masks.adds[i]:
+        return _restated(course, i, names)
     if group.merge is Merge.LEVEL:
-        count = _latest(story, facts, at)
-        when = instant(int(story.chain.column("time")[count]))
+        count = _latest(course, facts, at)
+        when = instant(int(course.chain.column("time")[count]))
         if facts.counts[i]:
             return f"a later count, {names.receipt(count)} of {when}, takes its place"
         return f"the count {names.receipt(count)} of {when} already includes it"
@@ -116,11 +116,11 @@ def _beaten(story: Story, facts: Facts, i: int, winner: int, names: Names, at: i
     if group.merge in _FURTHER and mine != best:
         word = "greatest" if group.merge is Merge.MAX else "least"
         return f"it says {names.value(i)}; the {word}, {names.value(winner)}, decides at any time"
-    return _older(story, i, winner, names)
+    return _older(course, i, winner, names)
 
 
-def _older(story: Story, i: int, winner: int, names: Names) -> str:
-    time, rank = story.chain.column("time"), story.rank
+def _older(course: Course, i: int, winner: int, names: Names) -> str:
+    time, rank = course.chain.column("time"), course.rank
     if time[i] != time[winner]:
         return f"it is older: {instant(int(time[i]))} is before {instant(int(time[winner]))}"
     if rank[i] != rank[winner]:
@@ -131,40 +131,42 @@ def _older(story: Story, i: int, winner: int, names: Names) -> str:
     return "it is of the same time and as trusted; of equals the greater hash of the id decides"
 
 
-def _restated(story: Story, i: int, names: Names) -> str:
-    if story.revoked[i]:
+def _restated(course: Course, i: int, names: Names) -> str:
+    if course.revoked[i]:
         return "it says that what it derives from holds no longer"
-    same = np.flatnonzero((story.cause == story.cause[i]) & (story.revision > story.revision[i]))
+    same = np.flatnonzero(
+        (course.cause == course.cause[i]) & (course.revision > course.revision[i])
+    )
     if not same.size:
         return "what it derives from holds no longer"
-    last = int(same[np.argmax(story.revision[same])])
-    word = "withdrew" if story.revoked[last] else "restated"
+    last = int(same[np.argmax(course.revision[same])])
+    word = "withdrew" if course.revoked[last] else "restated"
     return f"{names.receipt(last)} {word} what it derives from"
 
 
-def silencer(story: Story, i: int) -> int:
+def silencer(course: Course, i: int) -> int:
     """Return the standing retraction of an event with the greatest key, or NONE."""
-    found = story.withdrawn.standing(event_of(story.chain.frame, "hash", i))
+    found = course.withdrawn.standing(event_of(course.chain.frame, "hash", i))
     if not found:
         return NONE
     high, low = found[-1].by[:2]
-    hashes: NDArray[np.uint64] = story.chain.column("hash")
+    hashes: NDArray[np.uint64] = course.chain.column("hash")
     return int(np.flatnonzero((hashes[:, 0] == high) & (hashes[:, 1] == low))[0])
 
 
-def _counted(story: Story, facts: Facts, i: int, at: int) -> bool:
-    if not story.masks.adds[i]:
+def _counted(course: Course, facts: Facts, i: int, at: int) -> bool:
+    if not course.masks.adds[i]:
         return False
     if facts.group.merge is Merge.SUM:
         return True
-    count = _latest(story, facts, at)
-    time = story.chain.column("time")
+    count = _latest(course, facts, at)
+    time = course.chain.column("time")
     return count in {NONE, i} or (not facts.counts[i] and bool(time[i] > time[count]))
 
 
-def _latest(story: Story, facts: Facts, at: int) -> int:
+def _latest(course: Course, facts: Facts, at: int) -> int:
     """Return the latest count that counts, or NONE."""
-    counts = facts.counts & story.masks.adds & (story.chain.column("time") <= at)
+    counts = facts.counts & course.masks.adds & (course.chain.column("time") <= at)
     number = np.where(counts, facts.number, NONE)
     best = int(number.argmax())
     return best if number[best] != NONE else NONE

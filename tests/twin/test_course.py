@@ -1,4 +1,4 @@
-"""The story of a twin: its steps against the columns, and against folding every prefix anew."""
+"""The course of a twin: its turns against the columns, and against folding every prefix anew."""
 
 import numpy as np
 from hypothesis import given
@@ -9,10 +9,10 @@ from tests.twin.post import Receivers, emptied, expected, lives, shelves
 from tests.twin.test_order import sizes
 from tests.twin.test_retraction import withdrawn
 from twin.chain import gather, select
+from twin.course import Course
 from twin.kinds import ABSENT
 from twin.merge import HEAD, TENANT
 from twin.past import refold
-from twin.story import Story
 
 
 def chains(ledger):
@@ -38,8 +38,8 @@ def test_each_step_is_what_the_events_up_to_it_come_to(given_, shuffle, sizes):
         ledger.offer(message(*batch))
     ranks = ledger.state.ranks()
     for kind, row, chain in chains(ledger):
-        story = Story(kind, chain, ranks)
-        rows = story.rows(story.by_arrival())
+        course = Course(kind, chain, ranks)
+        rows = course.rows(course.by_arrival())
         for i, offset in enumerate(chain.offset.tolist()):
             known = select(gather([offset], ledger.read))
             expected = refold(kind, known, np.array([row]), ranks)
@@ -55,15 +55,15 @@ def test_each_step_by_event_time_is_what_was_true_then(given_, shuffle, sizes):
         ledger.offer(message(*batch))
     ranks = ledger.state.ranks()
     for kind, row, chain in chains(ledger):
-        story = Story(kind, chain, ranks)
-        steps = story.by_time()
-        rows = story.rows(steps)
-        times = chain.column("time")[steps.event].tolist()
+        course = Course(kind, chain, ranks)
+        turns = course.by_time()
+        rows = course.rows(turns)
+        times = chain.column("time")[turns.event].tolist()
         for at in set(times):
             last = len(times) - 1 - times[::-1].index(at)
             expected = row_of(refold(kind, chain, np.array([row]), ranks, at), 0)
             assert row_of(rows, last) == expected
-            assert row_of(story.rows(story.at(at)), 0) == expected
+            assert row_of(course.rows(course.at(at)), 0) == expected
 
 
 def told_as_it_goes(given_):
@@ -84,8 +84,8 @@ def test_derived_events_count_in_each_step_as_by_their_revisions_known_then(give
     for ledger in receivers.of.values():
         ranks = ledger.state.ranks()
         for kind, row, chain in chains(ledger):
-            story = Story(kind, chain, ranks)
-            rows = story.rows(story.by_arrival())
+            course = Course(kind, chain, ranks)
+            rows = course.rows(course.by_arrival())
             for i, offset in enumerate(chain.offset.tolist()):
                 known = select(gather([offset], ledger.read))
                 expected = refold(kind, known, np.array([row]), ranks)
@@ -104,8 +104,8 @@ def test_derived_facts_after_a_moment_were_not_true_then(given_, half_days):
             name = ledger.state.kinds[kind].keys.name(row)
             state = refold(kind, chain, np.array([row]), ranks, at)
             held = state.table
-            story = Story(kind, chain, ranks)
-            assert row_of(story.rows(story.at(at)), 0) == row_of(state, 0)
+            course = Course(kind, chain, ranks)
+            assert row_of(course.rows(course.at(at)), 0) == row_of(state, 0)
             if kind == "stock":
                 assert held.cell("on_hand", 0) == stock.get(name, ABSENT)
             if kind == "supplier":

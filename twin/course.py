@@ -1,6 +1,6 @@
-"""The story of one twin: what decided each of its groups after every event, step by step.
+"""The course of one twin: what decided each of its groups after every event, turn by turn.
 
-Steps are in the order in which events became known, or in that of their event times. The last step
+Turns are in the order in which events became known, or in that of their event times. The last turn
 by either order is what the columns hold: keys, merge rules, retractions and revisions are theirs.
 """
 
@@ -53,20 +53,20 @@ class Masks(NamedTuple):
 
 
 class Track(NamedTuple):
-    """What a group came to after each of some steps."""
+    """What a group came to after each of some turns."""
 
     winner: NDArray[np.int64]  # the event that decided it, by its place in the chain; NONE
     totals: Mapping[str, Column]  # field -> value, of sums and levels
 
 
-class Steps(NamedTuple):
-    """`event`: whose arrival, or whose time, each step is; tracks by the name of the group."""
+class Turns(NamedTuple):
+    """`event`: whose arrival, or whose time, each turn is; tracks by the name of the group."""
 
     event: NDArray[np.int64]
     tracks: dict[str, Track]
 
 
-class Story:
+class Course:
     """One twin's, of its whole chain up to some cut."""
 
     def __init__(self, kind: str, chain: Chain, ranks: Column) -> None:
@@ -81,53 +81,53 @@ class Story:
         self.facts = {group.name: self._facts(group) for group in self.kind.groups}
         self.masks = self._masks(self.withdrawn, chain.size)  # by all that is known
 
-    def by_arrival(self) -> Steps:
-        """Return a step an event, as it became known."""
+    def by_arrival(self) -> Turns:
+        """Return a turn an event, as it became known."""
         segments = list(self._segments())
         tracks = {
             name: _joined([_track(facts, masks, a, b, facts) for a, b, masks in segments])
             for name, facts in self.facts.items()
         }
-        return Steps(np.arange(self.chain.size), tracks)
+        return Turns(np.arange(self.chain.size), tracks)
 
-    def by_time(self) -> Steps:
-        """Return a step an event, by event time, retractions and revisions known from the start."""
+    def by_time(self) -> Turns:
+        """Return a turn an event, by event time, retractions and revisions known from the start."""
         order = np.lexsort((self.chain.offset, self.chain.column("time")))
         masks = Masks(self.masks.speaks[order], self.masks.adds[order])
         tracks = {
-            name: _track(_turned(facts, order), masks, 0, order.size, facts)
+            name: _track(_reordered(facts, order), masks, 0, order.size, facts)
             for name, facts in self.facts.items()
         }
-        return Steps(order, tracks)
+        return Turns(order, tracks)
 
-    def at(self, at: int) -> Steps:
-        """Return one step: what is true at `at` by all that is known."""
+    def at(self, at: int) -> Turns:
+        """Return one turn: what is true at `at` by all that is known."""
         there, n = self.chain.column("time") <= at, self.chain.size
         masks = Masks(self.masks.speaks & there, self.masks.adds & there)
         tracks = {name: _track(f, masks, n - 1, n, f) for name, f in self.facts.items()}
-        return Steps(np.array([n - 1]), tracks)
+        return Turns(np.array([n - 1]), tracks)
 
-    def changed(self, steps: Steps) -> dict[str, Mask]:
-        """Return group -> at which steps it came to something else than at the step before."""
+    def changed(self, turns: Turns) -> dict[str, Mask]:
+        """Return group -> at which turns it came to something else than at the turn before."""
         found = {}
-        for name, track in steps.tracks.items():
+        for name, track in turns.tracks.items():
             columns = [track.winner, *track.totals.values()]
-            differs = np.zeros(steps.event.size, np.bool_)
+            differs = np.zeros(turns.event.size, np.bool_)
             for column in columns:
                 differs[1:] |= column[1:] != column[:-1]
             differs[:1] = track.winner[:1] != NONE
             found[name] = differs
         return found
 
-    def rows(self, steps: Steps) -> KindState:
-        """Return a table with a row a step: the twin as it stood after it."""
+    def rows(self, turns: Turns) -> KindState:
+        """Return a table with a row a turn: the twin as it stood after it."""
         held = KindState(self.kind)
-        n = steps.event.size
+        n = turns.event.size
         held.table.grow(n)
         columns = self.chain.frame.columns
-        held.table.put(TENANT, np.arange(n), columns["tenant"][steps.event])
+        held.table.put(TENANT, np.arange(n), columns["tenant"][turns.event])
         for group in self.kind.groups:
-            track, facts = steps.tracks[group.name], self.facts[group.name]
+            track, facts = turns.tracks[group.name], self.facts[group.name]
             rows = np.flatnonzero(track.winner != NONE)
             event = track.winner[rows]
             told = {
@@ -183,7 +183,7 @@ class Story:
         return mask
 
     def _segments(self) -> Iterator[tuple[int, int, Masks]]:
-        """Yield stretches of steps within which no event ceases to count, or counts again."""
+        """Yield stretches of turns within which no event ceases to count, or counts again."""
         does, n = self.chain.column("does"), self.chain.size
         known = Withdrawn()
         breaks = np.flatnonzero((does != NOTHING) | self._repeats()).tolist()
@@ -231,9 +231,9 @@ def _causes(chain: Chain) -> tuple[NDArray[np.uint64], NDArray[np.int64], Mask]:
 
 
 def _track(facts: Facts, masks: Masks, a: int, b: int, whole: Facts) -> Track:
-    """Return what a group comes to after the steps from `a` to before `b`.
+    """Return what a group comes to after the turns from `a` to before `b`.
 
-    `facts` are in the order of the steps, as masks are; `whole` in that of the chain.
+    `facts` are in the order of the turns, as masks are; `whole` in that of the chain.
     """
     counts = masks.of(facts.group.merge)[:b]
     number = np.where(counts, facts.number[:b], NONE)
@@ -251,7 +251,7 @@ def _track(facts: Facts, masks: Masks, a: int, b: int, whole: Facts) -> Track:
 
 
 def _level(facts: Facts, number: Column, a: int, whole: Facts) -> Track:
-    """Return the level after each step: the latest count, and the movements after its time."""
+    """Return the level after each turn: the latest count, and the movements after its time."""
     name, b = facts.group.fields[0].name, number.size
     counts = facts.counts[:b]
     latest = np.maximum.accumulate(np.where(counts, number, NONE))
@@ -274,7 +274,7 @@ def _level(facts: Facts, number: Column, a: int, whole: Facts) -> Track:
     return Track(winner, {name: total})
 
 
-def _turned(facts: Facts, order: Column) -> Facts:
+def _reordered(facts: Facts, order: Column) -> Facts:
     """Return facts in another order."""
     return facts._replace(
         number=facts.number[order],

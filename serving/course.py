@@ -1,4 +1,4 @@
-"""The story of one twin, as its shard tells it: history, first and last moments, differences.
+"""The course of one twin, as its shard tells it: history, first and last moments, differences.
 
 Everything is read off its chain. A cursor of History names the cut that the first page was of, so
 pages are of one history whatever comes meanwhile, and whoever writes the shard by then.
@@ -18,12 +18,12 @@ from serving.past import Then
 from serving.wire import twin_pb2 as pb
 from twin.chain import END
 from twin.contracts import CONTRACTS
+from twin.course import Turns
 from twin.errors import BadRequest, UnknownKey
 from twin.fields import check_field
 from twin.kinds import KINDS, Kind
 from twin.past import Moment
 from twin.query import View
-from twin.story import Steps
 from twin.texts import texts
 from twin.transition import Snapshot
 
@@ -38,14 +38,14 @@ def history(then: Then, kind: Kind, request: pb.HistoryRequest, tenant: str) -> 
     cut, last = _place(request.cursor)
     found = then.past.find(kind.name, tenant, request.id, moment.known_at, cut)
     told = Entries(then.shard, found, tenant, request.id, then.now(request.when))
-    story = told.story
-    steps = story.by_time() if request.by_event_time else story.by_arrival()
-    changed = story.changed(steps)
-    shown = _concerned(told, steps, changed, groups, request, moment.at)
+    course = told.course
+    turns = course.by_time() if request.by_event_time else course.by_arrival()
+    changed = course.changed(turns)
+    shown = _concerned(told, turns, changed, groups, request, moment.at)
     if not request.oldest_first:
         shown = shown[::-1]
     total = shown.size
-    offsets = found.chain.offset[steps.event[shown]]
+    offsets = found.chain.offset[turns.event[shown]]
     if last >= 0:
         at = np.flatnonzero(offsets == last)
         if not at.size:
@@ -53,7 +53,7 @@ def history(then: Then, kind: Kind, request: pb.HistoryRequest, tenant: str) -> 
         shown, offsets = shown[at[0] + 1 :], offsets[at[0] + 1 :]
     limit = min(request.limit or LIMIT, MOST)
     page = shown[:limit]
-    entries = _entries(told, steps, changed, page, groups)
+    entries = _entries(told, turns, changed, page, groups)
     then.shard.require_marker()
     more = shown.size > limit
     return pb.HistoryReply(
@@ -84,25 +84,25 @@ def first_true(
     since, until = request.since or -END, min(request.until or now, now)
     found = then.past.find(kind.name, tenant, request.id)
     told = Entries(then.shard, found, tenant, request.id, now)
-    steps = told.story.by_time() if request.event_axis else told.story.by_arrival()
+    turns = told.course.by_time() if request.event_axis else told.course.by_arrival()
     chain = found.chain
-    times = chain.column("time")[steps.event] if request.event_axis else chain.ingest_time
+    times = chain.column("time")[turns.event] if request.event_axis else chain.ingest_time
     ends = np.flatnonzero(np.append(times[1:] != times[:-1], True))
     ends = ends[times[ends] <= until]
-    view = told.view(steps)
+    view = told.view(turns)
     holds = _holds(view, ends, times[ends], request.where)
     reply = pb.FirstTrueReply(now=now)
-    step = _turn(holds, times[ends], since, last=request.last)
-    if step is None:
+    turn = _crossing(holds, times[ends], since, last=request.last)
+    if turn is None:
         then.shard.require_marker()
         return reply
     reply.found = True
-    if step == ends.size:  # it holds to this day
+    if turn == ends.size:  # it holds to this day
         reply.at, row = until, int(ends[-1])
     else:
-        row = int(ends[step])
+        row = int(ends[turn])
         reply.at = max(since, int(times[row]))
-        reply.event.CopyFrom(told.entry(int(steps.event[row])))
+        reply.event.CopyFrom(told.entry(int(turns.event[row])))
     fields = encode.fields_of(kind.name, ())
     at = view._replace(now_us=reply.at)
     reply.twin.CopyFrom(told.twins(at, np.array([row]), fields)[0])
@@ -136,18 +136,18 @@ def one_row(then: Then, found: Found, tenant: str, id: str, moment: Moment, now_
 
 def _concerned(
     told: Entries,
-    steps: Steps,
+    turns: Turns,
     changed: dict[str, NDArray[np.bool_]],
     groups: list[str],
     request: pb.HistoryRequest,
     at: int,
 ) -> NDArray[np.int64]:
-    """Return the steps whose events are asked for."""
+    """Return the turns whose events are asked for."""
     chain = told.found.chain
-    time = chain.column("time")[steps.event]
+    time = chain.column("time")[turns.event]
     wanted = (time >= (request.since or -END)) & (time < (request.until or END)) & (time <= at)
     if request.fields:
-        contract = chain.column("contract")[steps.event]
+        contract = chain.column("contract")[turns.event]
         sets = np.array([bool(set(groups) & set(c.sets)) for c in CONTRACTS])
         wanted &= sets[contract] | np.logical_or.reduce([changed[group] for group in groups])
     return np.flatnonzero(wanted)
@@ -155,32 +155,32 @@ def _concerned(
 
 def _entries(
     told: Entries,
-    steps: Steps,
+    turns: Turns,
     changed: dict[str, NDArray[np.bool_]],
     page: NDArray[np.int64],
     groups: list[str],
 ) -> list[pb.HistoryEntry]:
     kind = KINDS[told.found.kind]
     fields = [f.name for g in kind.groups if g.name in groups for f in g.fields]
-    became = told.twins(told.view(steps), page, fields)
+    became = told.twins(told.view(turns), page, fields)
     entries = []
-    for step, twin in zip(page.tolist(), became, strict=True):
-        entry = told.entry(int(steps.event[step]))
+    for turn, twin in zip(page.tolist(), became, strict=True):
+        entry = told.entry(int(turns.event[turn]))
         for group in kind.groups:
-            if group.name not in groups or not changed[group.name][step]:
+            if group.name not in groups or not changed[group.name][turn]:
                 continue
             for field in group.fields:
                 if field.name in twin.values:
                     entry.became[field.name].CopyFrom(twin.values[field.name])
-                elif step and _was(steps, group.name, step):
+                elif turn and _was(turns, group.name, turn):
                     entry.became[field.name].state = ABSENT
         entries.append(entry)
     return entries
 
 
-def _was(steps: Steps, group: str, step: int) -> bool:
-    """Say whether anything was known of a group before a step."""
-    return bool(steps.tracks[group].winner[step - 1] >= 0)
+def _was(turns: Turns, group: str, turn: int) -> bool:
+    """Say whether anything was known of a group before a turn."""
+    return bool(turns.tracks[group].winner[turn - 1] >= 0)
 
 
 def _holds(
@@ -196,7 +196,7 @@ def _holds(
     return np.array(holds, np.bool_)
 
 
-def _turn(
+def _crossing(
     holds: NDArray[np.bool_], times: NDArray[np.int64], since: int, *, last: bool
 ) -> int | None:
     """Return at which of some moments it began to hold, or ceased to: their number is the end."""
