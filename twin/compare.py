@@ -149,7 +149,7 @@ def like(term: Term, pattern: str, *, yes: bool, escape: str = "", fold: bool = 
     if term.sort not in {Dtype.TEXT, ID} or isinstance(term, Constant):
         raise BadRequest(f"{term.label} is {article(term.sort)}, and LIKE is of texts; compare it")
     test = Like(term, pattern, yes, escape=escape, fold=fold)
-    return IdLike(test, yes) if term.sort == ID else test
+    return IdLike(test.pattern, yes) if term.sort == ID else test
 
 
 def start(term: Term, prefix: str, *, yes: bool) -> Predicate:

@@ -238,6 +238,48 @@ def id_signs(
 
 
 @jit
+def _lower(byte: int) -> int:
+    return byte + 32 if 65 <= byte <= 90 else byte
+
+
+@jit
+def id_like(
+    offsets: I64,
+    content: U8,
+    rows: I64,
+    skip: int,
+    pattern: U8,
+    kinds: U8,
+    fold: bool,
+    out: Any,
+) -> None:
+    """Say of each text without its first `skip` bytes whether it matches a pattern of bytes.
+
+    Kinds: 0 that byte, 1 any byte, 2 any bytes. Behind the latest 2 it is tried from byte to byte.
+    """
+    for r in range(rows.size):
+        at, last = offsets[rows[r]] + skip, offsets[rows[r] + 1]
+        j, star, mark, fits = 0, -1, at, True
+        while at < last and fits:
+            byte = _lower(content[at]) if fold else content[at]
+            if j < kinds.size and kinds[j] == 2:
+                star, mark = j, at
+                j += 1
+            elif j < kinds.size and (
+                kinds[j] == 1 or byte == (_lower(pattern[j]) if fold else pattern[j])
+            ):
+                at, j = at + 1, j + 1
+            elif star >= 0:
+                mark += 1
+                at, j = mark, star + 1
+            else:
+                fits = False
+        while fits and j < kinds.size and kinds[j] == 2:
+            j += 1
+        out[r] = fits and j == kinds.size
+
+
+@jit
 def id_words(offsets: I64, content: U8, rows: I64, skip: int, out: U64) -> None:
     """Put the eight bytes behind the first `skip` of each text into `out`, 0 beyond its end.
 
@@ -327,6 +369,8 @@ def warm() -> None:
     for content in (ids.content, ids.content.copy()):
         id_signs(ids.offsets, content, rows, 2, ids.content, False, np.empty(1, np.uint8))
         id_words(ids.offsets, content, rows, 2, np.empty(1, np.uint64))
+        plain, fits = ids.content.copy(), np.empty(1, np.bool_)
+        id_like(ids.offsets, content, rows, 2, plain, np.zeros(plain.size, np.uint8), True, fits)
 
 
 def _unwritten(kind: Any) -> Any:

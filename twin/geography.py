@@ -34,8 +34,9 @@ class Box(NamedTuple):
         width = self.east - self.west
         if width < 0:
             width += 360.0
-        east_of_west = np.mod(lon - self.west, 360.0)
-        found: Mask = (lat >= self.south) & (lat <= self.north) & (east_of_west <= width)
+        found: Mask = (lat >= self.south) & (lat <= self.north)
+        at = np.flatnonzero(found)
+        found[at] = np.mod(lon[at] - self.west, 360.0) <= width
         return found
 
 
@@ -47,7 +48,11 @@ class Circle(NamedTuple):
     km: float
 
     def holds(self, lat: Column, lon: Column) -> Mask:
-        found: Mask = distance_km(self.lat, self.lon, lat, lon) <= self.km
+        """Say which points lie within; one that is not known (NaN) does not."""
+        reach = np.degrees(self.km / RADIUS_KM) + 1e-9  # farther north or south is farther away
+        found: Mask = (lat >= self.lat - reach) & (lat <= self.lat + reach)
+        at = np.flatnonzero(found)
+        found[at] = distance_km(self.lat, self.lon, lat[at], lon[at]) <= self.km
         return found
 
 

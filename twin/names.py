@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.fields import Mask, Scope
-from twin.gather import id_signs, id_words
+from twin.gather import id_like, id_signs, id_words
 from twin.keys import Keys, qualified
 from twin.texts import Texts, texts
 
@@ -37,6 +37,17 @@ def compare_names(scope: Scope, text: bytes, *, prefix: bool) -> NDArray[np.int8
         names.offsets, names.content, rows, len(scope.tenant.encode()) + 1, wanted, prefix, out
     )
     return out.astype(np.int8) - np.int8(1)
+
+
+def like_names(
+    scope: Scope, pattern: NDArray[np.uint8], kinds: NDArray[np.uint8], *, fold: bool
+) -> Mask:
+    """Say which ids match a pattern of LIKE (see twin.words.Pattern)."""
+    names = scope.snapshot.names[scope.kind]
+    out = np.empty(scope.size, np.bool_)
+    skip = len(scope.tenant.encode()) + 1
+    id_like(names.offsets, names.content, _rows(scope), skip, pattern, kinds, fold, out)
+    return out
 
 
 def held_names(scope: Scope, ids: Sequence[str]) -> Mask:

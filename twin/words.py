@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twin.errors import BadRequest
 from twin.fields import Column, Mask, Scope
-from twin.names import compare_names, held_names
+from twin.names import compare_names, held_names, like_names
 from twin.predicates import FEW, OPERATORS, found_of
 from twin.spans import NONE, Span
 from twin.terms import Name, Term
@@ -123,39 +124,71 @@ class Like(Texts):
         self, term: Term, pattern: str, yes: bool, *, escape: str = "", fold: bool = False
     ) -> None:
         super().__init__(term, yes)
-        parts = _parts(pattern, escape)
-        self.prefix = "" if fold else parts[0]
-        self.is_prefix = not fold and parts[1:] == ["%"]
-        text = "".join(_REGEX.get(p, p) if i % 2 else re.escape(p) for i, p in enumerate(parts))
-        self._regex = re.compile(text, re.DOTALL | (re.IGNORECASE if fold else 0))
+        self.pattern = Pattern(pattern, escape, fold=fold)
 
     def test(self, word: str) -> bool:
-        if self.is_prefix:
-            return word.startswith(self.prefix)
-        return self._regex.fullmatch(word) is not None
+        return self.pattern.matches(word)
 
 
-_REGEX = {"%": ".*", "_": "."}
+class Pattern:
+    """A pattern of LIKE. What lies between two % is searched from left to right, once.
+
+    A regular expression of it all would try every way to share a text out among its %.
+    """
+
+    def __init__(self, pattern: str, escape: str, *, fold: bool) -> None:
+        self.fold = fold
+        self.signs = _signs(pattern, escape)
+        pieces: list[list[str]] = [[]]
+        for sign, kind in self.signs:
+            if kind == _ANY:
+                pieces.append([])
+            else:
+                pieces[-1].append("." if kind == _ONE else re.escape(sign))
+        flags = re.DOTALL | (re.IGNORECASE if fold else 0)
+        self._pieces = [(re.compile("".join(piece), flags), len(piece)) for piece in pieces]
+
+    def matches(self, word: str) -> bool:
+        (first, at), *rest = self._pieces
+        if not rest:
+            return first.fullmatch(word) is not None
+        if first.match(word) is None:
+            return False
+        for piece, _ in rest[:-1]:
+            found = piece.search(word, at)
+            if found is None:
+                return False
+            at = found.end()
+        last, length = rest[-1]
+        return len(word) - length >= at and last.fullmatch(word, len(word) - length) is not None
+
+    def bytes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return the bytes of the pattern, and the kind of each, for texts in ASCII."""
+        raw = [(byte, kind) for sign, kind in self.signs for byte in sign.encode()]
+        told = np.array(raw, np.uint8).reshape(-1, 2)
+        return told[:, 0].copy(), told[:, 1].copy()
 
 
-def _parts(pattern: str, escape: str) -> list[str]:
-    """Return a pattern as text, wildcard, text, wildcard, ..., text; an empty last text is cut."""
-    parts, at = [""], 0
+_TEXT, _ONE, _ANY = 0, 1, 2
+_KINDS = {"%": _ANY, "_": _ONE}
+
+
+def _signs(pattern: str, escape: str) -> list[tuple[str, int]]:
+    """Return each character of a pattern with its kind."""
+    signs: list[tuple[str, int]] = []
+    at = 0
     while at < len(pattern):
         sign = pattern[at]
+        kind = _KINDS.get(sign, _TEXT)
         if escape and sign == escape:
             at += 1
             if at == len(pattern):
                 raise BadRequest(f"the pattern {pattern[:40]!r} ends with its escape; complete it")
-            parts[-1] += pattern[at]
-        elif sign == "%" and len(parts) > 1 and not parts[-1] and parts[-2] == "%":
-            pass  # as one: a regex of many takes for ever
-        elif sign in _REGEX:
-            parts += [sign, ""]
-        else:
-            parts[-1] += sign
+            sign, kind = pattern[at], _TEXT
+        if not (kind == _ANY and signs and signs[-1][1] == _ANY):
+            signs.append((sign, kind))
         at += 1
-    return parts[:-1] if len(parts) > 1 and not parts[-1] else parts
+    return signs
 
 
 class IdThan(NamedTuple):
@@ -188,20 +221,12 @@ class IdAmong(NamedTuple):
 
 
 class IdLike(NamedTuple):
-    """LIKE of ids: those that begin as the pattern does are few, or else each is tried."""
+    """LIKE of ids, which are ASCII."""
 
-    like: Any  # Like, whose term is not read
+    pattern: Any  # Pattern
     yes: bool
-    cost: int = 9
+    cost: int = 7
 
     def mask(self, scope: Scope) -> Mask:
-        found = np.ones(scope.size, np.bool_)
-        if self.like.prefix:
-            found = compare_names(scope, self.like.prefix.encode(), prefix=True) == 0
-        if not self.like.is_prefix:
-            at = np.flatnonzero(found)
-            rows = at if scope.only is None else scope.only[at]
-            names = scope.snapshot.names[scope.kind].take(rows).list()
-            tried = [self.like.test(name.partition("/")[2]) for name in names]
-            found[at] = np.array(tried, np.bool_)
+        found = like_names(scope, *self.pattern.bytes(), fold=self.pattern.fold)
         return found if self.yes else ~found

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.twin.filter_oracle import NOW, conditions, lives
+from tests.twin.filter_oracle import NOW, conditions, lives, matches
 from tests.twin.histories import DAY, ORDER, T0, Ledger, event, message, order
 from twin import where
 from twin.errors import BadRequest, TooMany, UnknownField
 from twin.filters import compile_filter
 from twin.query import View
+from twin.words import Pattern
 
 
 @given(lives(), conditions)
@@ -237,3 +238,30 @@ def test_words_may_be_written_as_sql_writes_them(view):
 
     assert one.rows("supplier LIKE '%lines' AND supplier LIKE 'two_lines'").tolist() == [0]
     assert one.rows("site = 'AND' AND (site = 'and') IS NOT TRUE").tolist() == [0]
+
+
+letters = st.text("aAbB-%_", max_size=8)
+
+
+@given(
+    letters,
+    st.lists(st.text("aAbB-", min_size=1, max_size=8), min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_like_matches_ids_as_it_matches_words(pattern, names, fold):
+    ids = [f"I{name}" for name in dict.fromkeys(names)]
+    ledger = Ledger()
+    ledger.offer(message(*(event(id=id, subject=id) for id in ids)))
+    view = View(ledger.state.snapshot(), "shipment", "demo", "east", NOW)
+    how = "ILIKE" if fold else "LIKE"
+
+    wanted = [id for id in ids if matches(f"I{pattern}", id, fold)]
+    assert view.ids(view.rows(f"id {how} 'I{pattern}'")) == wanted
+    assert [id for id in ids if Pattern(f"I{pattern}", "", fold=fold).matches(id)] == wanted
+
+
+def test_a_pattern_takes_no_longer_for_what_it_might_share_out_in_many_ways():
+    pattern = Pattern("%a" * 200 + "%b", "", fold=False)
+
+    assert not pattern.matches("a" * 20_000)
+    assert pattern.matches("a" * 20_000 + "b")
