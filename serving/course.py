@@ -21,6 +21,7 @@ from twin.contracts import CONTRACTS
 from twin.course import Turns
 from twin.errors import BadRequest, UnknownKey
 from twin.fields import check_field
+from twin.filters import compile_filter
 from twin.kinds import KINDS, Kind
 from twin.past import Moment
 from twin.query import View
@@ -92,7 +93,7 @@ def first_true(
     view = told.view(turns)
     holds = _holds(view, ends, times[ends], request.where)
     reply = pb.FirstTrueReply(now=now)
-    turn = _crossing(holds, times[ends], since, last=request.last)
+    turn = crossing(holds, times[ends], since, last=request.last)
     if turn is None:
         then.shard.require_marker()
         return reply
@@ -189,6 +190,11 @@ def _holds(
     """Say of some rows whether `where` holds, each as of its time."""
     if not where.strip():
         raise BadRequest("say in `where` what is to be true, as in status = 'DELIVERED'")
+    condition = compile_filter(view.kind, where)
+    if condition.needs:
+        raise BadRequest("a sub-query is not asked of the past of one twin; compare its own fields")
+    if not condition.timed:
+        return np.isin(rows, view._replace(only=rows).rows(where))
     holds = [
         view._replace(now_us=time, only=np.array([row])).rows(where).size > 0
         for row, time in zip(rows.tolist(), times.tolist(), strict=True)
@@ -196,24 +202,27 @@ def _holds(
     return np.array(holds, np.bool_)
 
 
-def _crossing(
+def crossing(
     holds: NDArray[np.bool_], times: NDArray[np.int64], since: int, *, last: bool
 ) -> int | None:
     """Return at which of some moments it began to hold, or ceased to: their number is the end."""
     inside = times >= since
     start = int(np.argmax(inside)) if inside.any() else holds.size
-    before = start - 1  # what stands when the window opens
+    opens = start - 1  # what stands when the window opens
+    if start < holds.size and times[start] == since:
+        opens = start
     if not last:
-        if before >= 0 and holds[before]:
-            return before
+        if opens >= 0 and holds[opens]:
+            return opens
         at = np.flatnonzero(holds[start:])
         return int(start + at[0]) if at.size else None
-    window = holds[max(before, 0) :]
+    opens = max(opens, 0)
+    window = holds[opens:]
     if not window.any():
         return None
     if window[-1]:
         return int(holds.size)
-    return max(before, 0) + int(np.flatnonzero(window)[-1]) + 1
+    return opens + int(np.flatnonzero(window)[-1]) + 1
 
 
 def _groups(kind: Kind, fields: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from twin.chain import Chain, withdrawn
 from twin.columns import Told, payload_column, speakers
 from twin.contracts import CONTRACTS, COUNTED, MOVED
 from twin.derived import EFFECTS, IS_DERIVED
+from twin.errors import TooMany
 from twin.events import NOTHING
 from twin.fold import KindState
 from twin.kinds import ABSENT, KINDS, Group, Merge
@@ -26,6 +27,7 @@ from twin.retraction import Withdrawn, withdrawal
 Column = NDArray[Any]
 Mask = NDArray[np.bool_]
 NONE = -1  # of a winner: nothing is known
+WORK = 1_000_000_000  # events looked at for one question
 ADDING = {Merge.SUM, Merge.LEVEL}
 _AMOUNTS = {effect.type: effect.amounts for effect in EFFECTS}
 _IS = {e.type: np.array([c.type == e.type for c in CONTRACTS]) for e in EFFECTS}
@@ -188,6 +190,7 @@ class Course:
         known = Withdrawn()
         breaks = np.flatnonzero((does != NOTHING) | self._repeats()).tolist()
         starts = breaks if breaks and not breaks[0] else [0, *breaks]
+        _bound(len(starts), n)
         for start, end in zip(starts, [*starts[1:], n], strict=True):
             if does[start] != NOTHING:
                 known.add(withdrawal(self.chain.frame, start, int(self.rank[start])))
@@ -257,6 +260,7 @@ def _level(facts: Facts, number: Column, a: int, whole: Facts) -> Track:
     latest = np.maximum.accumulate(np.where(counts, number, NONE))
     winner, total = np.full(b - a, NONE), np.full(b - a, ABSENT)
     starts = [a, *(a + 1 + np.flatnonzero(latest[a + 1 :] != latest[a : b - 1])).tolist()]
+    _bound(len(starts), b)
     for start, end in zip(starts, [*starts[1:], b], strict=True):
         count = int(latest[start])
         moves = (number[:end] != NONE) & ~counts[:end]
@@ -272,6 +276,15 @@ def _level(facts: Facts, number: Column, a: int, whole: Facts) -> Track:
     known = winner != NONE
     winner[known] = facts.ranked[winner[known]]
     return Track(winner, {name: total})
+
+
+def _bound(stretches: int, events: int) -> None:
+    """Raise TooMany where it would take many seconds: each stretch is a pass over all events."""
+    if stretches * events > WORK:
+        raise TooMany(
+            f"{stretches:,} corrections or counts among {events:,} events are more than can be "
+            "told one by one; ask what was true or known at a moment"
+        )
 
 
 def _reordered(facts: Facts, order: Column) -> Facts:

@@ -156,3 +156,13 @@ def test_first_true_finds_when_it_became_known_and_when_it_was_so(world):
     assert gone.twin.values["lat"].number == 9.0
     still = first("status = 'DELIVERED'", last=True)
     assert (still.found, still.at, still.event.id) == (True, world.now, "")
+
+
+def test_what_depends_on_age_is_judged_at_the_changes_of_a_twin(world):
+    def first(where):
+        request = pb.FirstTrueRequest(kind="shipment", id="S1", where=where, event_axis=True)
+        return world.ask("FirstTrue", request)
+
+    assert first("age(position) > interval '19 hours'").at == NOW - 40 * HOUR  # by the delivery
+    with pytest.raises(BadRequest, match="sub-query is not asked"):
+        first("supplier IN (SELECT id FROM suppliers)")
