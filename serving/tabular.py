@@ -7,6 +7,7 @@ group, of which none of them knows anything is left out; texts travel as codes w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -119,11 +120,16 @@ def _key(columns: Mapping[str, pa.Array | Cells]) -> Any:
     return tuple(told)
 
 
+@cache
+def _parts(group: str) -> list[str]:
+    return [f"{group}.{part}" for part in PARTS]
+
+
 def _group(
     view: View, group: Group, rows: Column, wanted: set[str], hidden: Mask | None
 ) -> dict[str, pa.Array | Cells]:
     fields = [field for field in group.fields if not wanted or field.name in wanted]
-    as_of_at, source_at, confidence_at, offset_at = (f"{group.name}.{part}" for part in PARTS)
+    as_of_at, source_at, confidence_at, offset_at = _parts(group.name)
     table = view.snapshot.tables[view.kind]
     if table.blank(as_of_at):
         return {}

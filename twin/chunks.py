@@ -87,10 +87,11 @@ class _Block:
         self._trail.leave()
 
     def snapshot(self) -> Pages:
-        return Pages(dict(self.arenas), self.pages.copy(), self._of, self._trail.join())
+        step, written = self._trail.join(), self._used > 1
+        return Pages(dict(self.arenas), self.pages.copy(), self._of, step, written=written)
 
     def live(self) -> Pages:
-        return Pages(self.arenas, self.pages, self._of, None)
+        return Pages(self.arenas, self.pages, self._of, None, written=self._used > 1)
 
     def bytes(self) -> int:
         return sum(arena[0].nbytes * self._used for arena in self.arenas.values())

@@ -35,6 +35,7 @@ class Pages(NamedTuple):
     step: Step | None
     slots: Pages | None = None  # of a sparse block: which slot each row has
     rows: NDArray[np.int32] | None = None  # and which row each slot is of; -1 of slot 0
+    written: bool = True  # False while nothing ever was
 
     def column(self, name: str, size: int) -> Column:
         """Return one column (size,), not to be written."""
@@ -158,7 +159,7 @@ class TableSnapshot(NamedTuple):
 
     def blank(self, name: str) -> bool:
         """Say whether nothing was ever written into the block of a column."""
-        return not self.blocks[self.of[self.aliases.get(name, name)]].pages.any()
+        return not self.blocks[self.of[self.aliases.get(name, name)]].written
 
     def gather(self, name: str, rows: Column, least: int) -> tuple[Gathered, Column, int]:
         """Return what reads `rows` of any column of a block, and of one its values.

@@ -93,7 +93,8 @@ class Undo:
 
         The columns must have been read before this is called.
         """
-        self._follow()
+        if self._step.following is not None:
+            self._follow()
         if not self._at.size:
             return False
         held = np.concatenate([step.held[name] for step in self._found])
