@@ -128,6 +128,7 @@ class Watchman:
         self.drain()
         now_us = self._clock()
         self._retire(now_us)
+        self._fresh |= {name for _, name in self._crossings.room()}
         looked = [one for one in self._rules if self._is_due(one, now_us)]
         for kind in dict.fromkeys(one.rule.kind for one in looked):
             self._sweep(kind, [one for one in looked if one.rule.kind == kind], now_us)
@@ -143,6 +144,11 @@ class Watchman:
         self._drain(self._pushed)
         if (missed := self._missed) >= 0:
             self.begin(missed)
+
+    @property
+    def full(self) -> list[str]:
+        """Return the rules that hold of more twins than are looked after."""
+        return sorted(name for _, name in self._crossings.full)
 
     @property
     def judged(self) -> int:

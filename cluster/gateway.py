@@ -17,6 +17,7 @@ import msgspec
 from cluster.clock import Clock
 from cluster.config import Config
 from cluster.hooks import begin, notes_of
+from serving.alerts import notes as flooded
 from serving.client import Client, minter
 from serving.gateway import run
 from serving.http_ports import Predict
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def about() -> pb.StatusReply:
         said = notes(folder) | notes_of(folder, config) | faults(rulebook)
+        said |= flooded(folder)
         waiting = config.serve and said.get("serve") != "ready"  # the lane table answers meanwhile
         return pb.StatusReply(
             mode=pb.DEGRADED if waiting else pb.NORMAL,

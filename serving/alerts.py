@@ -29,6 +29,7 @@ from serving.rulebook import Rulebook
 from serving.wire import twin_pb2 as pb
 from twin.alert_events import Action
 from twin.alerts import ALERT
+from twin.crossings import MOST_HELD
 from twin.errors import (
     BadRequest,
     Fatal,
@@ -42,6 +43,7 @@ from twin.kinds import KINDS
 from twin.rules import parse, ready
 
 log = logging.getLogger(__name__)
+MARKS = "alerts"  # the folder of them
 LOOK_S = 1.0  # between two looks at what time changes, and at the rules
 SHARE = 0.1  # of a core, at most, for such looks: where they take long they come less often
 END_S = 5.0
@@ -129,6 +131,27 @@ class ShardAlerts:
         return self.watch
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """What a watch writes down: before which offset all is judged, and which rules are full."""
+
+    judged: int
+    full: list[str] = []
+
+
+def notes(folder: Path) -> dict[str, str]:
+    """Return what Status says of rules that hold of more twins than anybody could look after."""
+    rules: dict[str, list[str]] = {}
+    for path in sorted((folder / MARKS).glob("*.json")):
+        try:
+            mark = msgspec.json.decode(path.read_bytes(), type=Mark)
+        except (OSError, msgspec.DecodeError):
+            continue
+        for rule in mark.full:
+            rules.setdefault(rule, []).append(path.stem.replace("-", "/"))
+    told = f"holds of over {MOST_HELD} twins; no more alerts are raised there: mend the rule"
+    return {f"rule {rule}": f"{told} ({', '.join(names)})" for rule, names in rules.items()}
+
+
 class Watch:
     """Watches a shard from a thread of its own, until it is stopped or fenced."""
 
@@ -142,8 +165,8 @@ class Watch:
     ) -> None:
         self._shard, self._io, self._end, self._clock = shard, io, end, clock
         self._rulebook = Rulebook(folder)
-        self._mark = folder / "alerts" / f"{shard.name.replace('/', '-')}.json"
-        self._marked = -1
+        self._mark = folder / MARKS / f"{shard.name.replace('/', '-')}.json"
+        self._marked: Mark | None = None
         self._stop = threading.Event()
         self.watchman = Watchman(shard, self._in_writer, clock)
         book = self._rulebook.book()
@@ -203,9 +226,9 @@ class Watch:
             book = self._rulebook.book()
             self.watchman.lay(book.ready, whole=not book.faults)
         self.watchman.step()
-        judged = self.watchman.judged
-        if judged != self._marked:
-            self._write_mark(judged)
+        mark = Mark(self.watchman.judged, self.watchman.full)
+        if mark != self._marked:
+            self._write_mark(mark)
 
     def _in_writer(self, work: Callable[[], None]) -> None:
         try:
@@ -218,17 +241,17 @@ class Watch:
     def _read_mark(self) -> int:
         """Return from which offset on it is to be judged what the last writer may not have."""
         try:
-            mark = msgspec.json.decode(self._mark.read_bytes(), type=dict[str, int])
-            return min(max(0, mark["judged"]), self._shard.next)
-        except (OSError, msgspec.DecodeError, msgspec.ValidationError, KeyError):
+            mark = msgspec.json.decode(self._mark.read_bytes(), type=Mark)
+            return min(max(0, mark.judged), self._shard.next)
+        except (OSError, msgspec.DecodeError):
             return self._shard.next  # nobody watched before: what is past raises nothing
 
-    def _write_mark(self, judged: int) -> None:
+    def _write_mark(self, mark: Mark) -> None:
         try:
             self._mark.parent.mkdir(exist_ok=True)
             draft = self._mark.with_suffix(".draft")
-            draft.write_bytes(msgspec.json.encode({"judged": judged}))
+            draft.write_bytes(msgspec.json.encode(mark))
             draft.replace(self._mark)
-            self._marked = judged
+            self._marked = mark
         except OSError as e:  # a full disk: a successor goes back further
             log.info("%s: how far it judged is not written down: %s", self._shard.name, e)

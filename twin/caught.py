@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from twin.chunks import Table
 from twin.columns import Told
 from twin.contracts import CONTRACTS
 from twin.crossings import Sight
 from twin.events import NOTHING
 from twin.frames import Frame
 from twin.kinds import KINDS, Group, Merge
+from twin.merge import aliases, blocks
 from twin.outcomes import Outcome
 from twin.picked import picked
 from twin.rules import Ready
@@ -53,6 +55,7 @@ class Plan(NamedTuple):
     reads: tuple[str, ...]  # the groups that each of its rules reads
     concerns: NDArray[np.bool_]  # by number of the contract, -1 the last
     columns: tuple[str, ...]
+    blocks: tuple[dict[str, str], ...]  # the same by where they lie: name -> column
     groups: tuple[Group, ...]  # whose values an event may tell by itself
     rules: tuple[Ready, ...]
 
@@ -117,7 +120,13 @@ def _plan(kind: str, reads: tuple[str, ...], rules: Sequence[Ready]) -> Plan:
         for group in KINDS[kind].groups
         if group.name in reads and group.merge in {Merge.LATEST, Merge.MAX, Merge.MIN}
     ]
-    return Plan(kind, reads, np.array([*concerns, False]), columns, tuple(told), tuple(rules))
+    other, of = aliases(KINDS[kind]), blocks(KINDS[kind])
+    lie: dict[str, dict[str, str]] = {}
+    for name in columns:
+        column = other.get(name, name)
+        lie.setdefault(of[column], {})[name] = column
+    mine = np.array([*concerns, False])
+    return Plan(kind, reads, mine, columns, tuple(lie.values()), tuple(told), tuple(rules))
 
 
 def caught_of(
@@ -134,26 +143,30 @@ def caught_of(
     """
     contract, applied = frame.columns["contract"], outcome == Outcome.APPLIED
     found: list[Caught] = []
-    live: Snapshot | None = None
     for plan in plans:
         at = np.flatnonzero(plan.concerns.take(contract, mode="wrap") & applied)
         if at.size:
-            live = live or state.live()
-            found.append(_caught(live, plan, frame, at, late))
+            found.append(_caught(state.kinds[plan.kind].table, plan, frame, at, late))
     return found
 
 
-def _caught(live: Snapshot, plan: Plan, frame: Frame, at: Column, late: bool) -> Caught:
+def _caught(table: Table, plan: Plan, frame: Frame, at: Column, late: bool) -> Caught:
     """Return rows as each event left them: what it told itself, the rest as it stands now."""
-    rows = frame.columns["row"][at].astype(np.int64)
-    table = live.tables[plan.kind]
-    columns = {name: table.take(name, rows) for name in plan.columns}
-    if late or np.unique(rows).size < rows.size:  # else the last word on each row is its own
+    rows = frame.columns["row"].take(at).astype(np.int64)
+    columns: dict[str, Column] = {}
+    for names in plan.blocks:
+        columns |= table.takes(names, rows)
+    if late or (at.size > 1 and _repeat(rows)):  # else the last word on each row is its own
         speaks = frame.columns["does"][at] == NOTHING if "does" in frame.columns else None
         _retell(columns, plan, frame, at, speaks)
     return Caught(
         plan.kind, plan.reads, frame.first, rows, frame.first + at, frame.ingest_time, columns
     )
+
+
+def _repeat(rows: Column) -> bool:
+    inorder = np.sort(rows)
+    return bool((inorder[1:] == inorder[:-1]).any())
 
 
 def _retell(columns: dict[str, Column], plan: Plan, frame: Frame, at: Column, speaks: Any) -> None:

@@ -23,6 +23,7 @@ from twin.transition import Snapshot
 
 Column = NDArray[Any]
 SECOND_US = 1_000_000
+MOST_HELD = 10_000  # of one rule in one shard
 SWEPT = -1  # the offset of what no event brought about, but time
 
 
@@ -79,12 +80,23 @@ Recall = Callable[[Ready, int], Held | None]
 
 
 class Crossings:
-    """The memory of one shard's rules. `recall`: what is known of an alert that is not held."""
+    """The memory of one shard's rules. `recall`: what is known of an alert that is not held.
 
-    def __init__(self, recall: Recall) -> None:
+    Of each rule at most `most` twins are held at once: one that holds of more says nothing that a
+    person could look at. What it holds of beyond that is left out, and the rule is `full`.
+    """
+
+    def __init__(self, recall: Recall, most: int = MOST_HELD) -> None:
         self.keeps = False  # what is quiet too, as `recall` may not know yet that it is
-        self._recall = recall
+        self.full: set[tuple[str, str]] = set()  # rules that hold of more twins than are held
+        self._recall, self._most = recall, most
         self._held: dict[tuple[str, str], dict[int, Held]] = {}
+
+    def room(self) -> list[tuple[str, str]]:
+        """Return the rules that were full and have room again: all twins are to be looked at."""
+        free = [seat for seat in self.full if len(self._held.get(seat, ())) < 0.9 * self._most]
+        self.full.difference_update(free)
+        return free
 
     def settle(self) -> None:
         """Keep no longer what is quiet."""
@@ -110,13 +122,18 @@ class Crossings:
         if not held and not hot.any():
             return []
         known = np.fromiter(held, np.int64, len(held))  # a row may come twice: hot, and then not
-        wanted = np.isin(sight.rows, np.concatenate([known, sight.rows[hot]]))
-        at = np.flatnonzero(wanted)
+        seat = ready.rule.kind, ready.rule.name
+        news = sight.rows[hot] if seat not in self.full else known[:0]
+        at = np.flatnonzero(np.isin(sight.rows, np.concatenate([known, news])))
         became = since(ready, sight, at)
         found = []
         for i, at_us in zip(at.tolist(), became.tolist(), strict=True):
             row, offset, now_us = (int(of[i]) for of in (sight.rows, sight.offset, sight.seen))
-            before = held.get(row) or self._recall(ready, row)
+            before = held.get(row)
+            if before is None and len(held) >= self._most:
+                self.full.add(seat)
+                continue
+            before = before or self._recall(ready, row)
             judged = offset + 1 if offset != SWEPT else sight.judged
             if before is not None and judged - (offset != SWEPT) < before.offset:
                 continue  # it was judged before: a restart goes back some way

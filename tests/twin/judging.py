@@ -24,11 +24,11 @@ class Said(NamedTuple):
 
 
 class Judge:
-    def __init__(self, rules, kinds=("shipment", "alert")):
+    def __init__(self, rules, kinds=("shipment", "alert"), most=10_000):
         self.state = State(Rule("east", kinds, 0, 1))
         self.rules = [ready(rule) for rule in parse(rules, "test.toml")]
         self.plans = plans_of(self.rules)
-        self.crossings = Crossings(lambda ready, row: self._again.get(row))
+        self.crossings = Crossings(lambda ready, row: self._again.get(row), most)
         self._told = {}  # row -> what an alert would say of itself
         self._again = {}
         self.frames = []

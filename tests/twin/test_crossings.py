@@ -102,3 +102,17 @@ def test_what_was_judged_before_is_not_judged_again(readings, back):
     judge.readings("s", every)
 
     assert judge.again(back) == []
+
+
+def test_a_rule_that_holds_of_more_twins_than_anybody_looks_after_says_no_more():
+    judge = Judge(RULE, most=3)
+
+    first = [judge.readings(f"s{i}", [(i, 9.0)]) for i in range(5)]
+    judge.readings("s0", [(9, 3.0)])
+    room = judge.crossings.room()
+    judge.readings("s1", [(10, 3.0)])
+    room_again = judge.crossings.room()
+
+    assert [len(said) for said in first] == [1, 1, 1, 0, 0]
+    assert room == [("shipment", "warm")]
+    assert room_again == []
