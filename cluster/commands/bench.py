@@ -25,6 +25,7 @@ CASES = {
     "asof": ("asof-one", "asof-table", "asof-table-event"),
     "snapshot": ("idle", "busy", "ingest"),
     "scan": ("filtered", "groupby", "ingest-beside"),
+    "alert": ("alert-idle", "alert-burst"),
 }
 HEADS = ("case", "unit", "median", "runs", "beside", "its runs", "ratio")
 SHORT_S = 5.0
