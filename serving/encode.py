@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.wire import twin_pb2 as pb
-from twin.fields import VIRTUAL, Mask, Values, unit
+from twin.fields import Mask, Values, unit
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
 from twin.query import View
 
@@ -69,8 +69,8 @@ def plain(view: View, rows: NDArray[np.int64], fields: Sequence[str]) -> dict[st
             if not wanted or field.name in wanted:
                 columns[field.name] = _plain(view, view.values(field.name), rows)
         columns |= _provenance(view, group, rows)
-    for name in VIRTUAL.get(view.kind, {}):
-        if name in wanted:
+    for name in fields:  # what is computed: a virtual field, age(GROUP), stale, ...
+        if KINDS[view.kind].field(name) is None and name not in columns:
             columns[name] = _plain(view, view.values(name), rows)
     return columns
 

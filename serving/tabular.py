@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from serving.layout import Layout, layout_of
-from twin.fields import VIRTUAL, Mask, known
+from twin.fields import Mask, known
 from twin.gather import SHORT, number_codes
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
 from twin.lexicon import Lexicon
@@ -27,6 +27,7 @@ from twin.texts import Texts
 Column = NDArray[Any]
 PARTS = ("as_of", "source", "confidence", "offset")
 MOST_LAYOUTS = 256  # of a few KiB each
+PLACED = ("id", "region")  # said of each part, or its first column
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 MOST_WORDS = 16  # of a column whose words may come again
 _MILESTONES = tuple(milestone.name for milestone in Milestone)
@@ -71,8 +72,8 @@ def stream(
     for group in KINDS[view.kind].groups:
         if not wanted or wanted & {field.name for field in group.fields}:
             columns |= _group(view, group, rows, wanted, hidden.get(group.name))
-    for name in VIRTUAL.get(view.kind, {}):
-        if name in wanted:
+    for name in fields:  # what is computed: a virtual field, age(GROUP), stale, ...
+        if KINDS[view.kind].field(name) is None and name not in PLACED:
             column, is_known, dtype, of = view.of(name, rows)
             if of is not None and (left_out := hidden.get(of.name)) is not None:
                 is_known = is_known & ~left_out

@@ -271,6 +271,10 @@ def check_field(kind: str, name: str) -> None:
 def unit(kind: str, name: str) -> str:
     if (found := KINDS[kind].field(name)) is not None:
         return found[1].unit
+    if name.startswith("age("):
+        return "s"
+    if name.startswith("as_of("):
+        return "us"
     virtual = VIRTUAL.get(kind, {}).get(name)
     return virtual.unit if virtual else ""
 

@@ -75,9 +75,10 @@ def parse(where: str) -> Tree | None:
         tokens = [_token(t) for t in Tokenizer().tokenize(where)]
     except SqlglotError as e:
         raise _unread(where, "a quote may be open") from e
-    tokens = [
-        t for t, after in zip(tokens, [*tokens[1:], None], strict=True) if not _is_date(t, after)
-    ]
+    following = [*tokens[1:], None]
+    tokens = [t for t, after in zip(tokens, following, strict=False) if not _is_date(t, after)]
+    if not tokens:  # notes alone
+        return None
     _require_bounds(tokens)
     try:
         trees = _Reader().parse_into(exp.Condition, tokens, where)

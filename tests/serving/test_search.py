@@ -377,3 +377,29 @@ def test_a_shard_alone_says_that_a_gateway_sees_more(world):
     assert search(shard, limit=3, order="-lat").shown == 3
     with pytest.raises(BadRequest, match="ask a gateway"):
         search(shard, where="site.country = 'VN'")
+
+
+@pytest.mark.parametrize("form", [pb.MESSAGES, pb.ARROW])
+def test_what_is_computed_can_be_asked_for_like_a_field(client, form):
+    names = ["age(position)", "stale(position)", "green_but_stale", "delay_days", "region", "id"]
+    found = search(client, where="id = 'S08'", fields=names, format=form)
+    if form == pb.ARROW:
+        part = next(p for p in found.columns if len(arrow.decode(p.arrow)["id"]))
+        told = {name: column[0] for name, column in arrow.decode(part.arrow).items()}
+    else:
+        values = found.twins[0].values
+        told = {name: getattr(v, v.WhichOneof("value")) for name, v in values.items()}
+
+    assert (told["age(position)"], told["delay_days"]) == (60.0, -4.0)
+    assert not told["stale(position)"]
+    assert not told["green_but_stale"]
+
+
+def test_whole_columns_are_filtered_as_a_search_is(client):
+    columns = client.columns(
+        "shipment", ["quantity"], "site.country = 'VN' AND quantity > 3"
+    ).columns
+
+    assert sorted(map(str, columns["id"])) == of(
+        lambda one: one.get("site") == "W0" and one["quantity"] > 3
+    )
