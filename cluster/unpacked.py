@@ -102,28 +102,23 @@ def lines(held: bytes) -> int:
 
 
 def records(delimiter: str) -> Callable[[bytes], int]:
-    """Return what finds whole rows of a CSV: line breaks in quotes end none."""
+    """Return what finds whole rows of a CSV: line breaks in quotes end none.
+
+    A quote opens only where a cell begins, and is one of the cell's own where it is doubled.
+    """
     sign = re.escape(delimiter.encode())
-    opening = rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\n\r])|(?<=" + sign + rb'))"'
-    cell = re.compile(
-        opening + rb'[^"]*+(?:""[^"]*+)*+("|\Z)'
-    )  # one that is not closed, to the end
+    plain = rb"[^" + sign + rb"\n\r]*+"
+    # Nothing is tried twice: what is not closed would close.
+    cell = rb'(?:"[^"]*+(?:""[^"]*+)*+"' + plain + rb'|(?!")' + plain + rb")"
+    rows = re.compile(rb"(?:\xef\xbb\xbf)?+(?:(?:" + cell + sign + rb")*+" + cell + rb"[\n\r])*+")
 
     def ends(held: bytes) -> int:
-        end = len(held)
-        if b'"' in held:
-            for match in reversed(list(cell.finditer(held))):
-                if match[1] and (found := _behind_break(held, match.end(), end)):
-                    return found
-                end = match.start()
-        return _behind_break(held, 0, end)
+        if b'"' not in held:
+            return max(held.rfind(b"\n"), held.rfind(b"\r")) + 1
+        found = rows.match(held)
+        return found.end() if found else 0
 
     return ends
-
-
-def _behind_break(held: bytes, start: int, end: int) -> int:
-    """Return where the last line that ends between two places ends; 0 if none does."""
-    return max(held.rfind(b"\n", start, end), held.rfind(b"\r", start, end)) + 1
 
 
 class _Counted(io.RawIOBase):
