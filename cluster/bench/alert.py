@@ -44,7 +44,7 @@ message = "{id} is at {temp_c} degC"
 def run(asked: Asked) -> Iterator[Figure]:
     """Yield the median and the 99th percentile of the way, idle and during a burst."""
     with fresh(asked.folder, "shard") as own:
-        (own / "rules").mkdir(parents=True)
+        (own / "rules").mkdir(parents=True, exist_ok=True)
         (own / "rules" / "bench.toml").write_text(RULE)
         with OneShard(own) as shard:
             feed = streams.Feed(asked.twins or TWINS, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from serving.client import Client, TwinState, connect
 from serving.webhooks import Files
 from serving.wire import twin_pb2 as pb
 from twin.compare import time_us
-from twin.errors import BadRequest
+from twin.errors import BadRequest, Retryable
 from twin.kinds import ABSENT
 from twin.rules import duration_us
 
 CENTS = 100
+FOLLOW_S = 0.3  # between two looks
 SUMMED = "severity, deadline, value at risk"
 _who = click.option("--region", default="", help="Of the alert; found by itself if not given.")
 _note = click.option("--note", default="", help="What to write down with it.")
@@ -222,21 +224,30 @@ def _act(folder: Path, as_json: bool, note: str, asked: pb.ActRequest) -> None:
 
 
 def _follow(client: Client, where: str, region: str, as_json: bool) -> None:
-    """Print the changes of alerts as they come; goes on where it was when it has to ask anew."""
-    asked = pb.SubscribeRequest(kind="alert", where=where, region=region, only_changes=True)
-    for reply in client.pieces("Subscribe", asked):
-        for change in reply.changes:
-            twin = records.state(change.twin)
+    """Print what happens to alerts as it does; each event once, over any restart of a shard."""
+    offsets: dict[str, int] = {}
+    while True:
+        asked = pb.AlertsRequest(where=where, region=region, events=True)
+        getattr(asked, "from").update(offsets)
+        try:
+            reply = client.ask("Alerts", asked)
+        except Retryable as e:
+            time.sleep(max(FOLLOW_S, e.retry_after))
+            continue
+        for event in reply.events:
+            twin = records.state(event.twin)
+            at = show.instant(event.event_time)
             if as_json:
-                show.json({"change": change.change, "alert": show.state(twin)})
+                told = {"event": event.type, "id": event.id, "at": at, "by": event.writer}
+                show.json(told | {"receipt": event.receipt, "alert": show.state(twin)})
                 continue
-            names = [
-                n for n in ("state", "severity", "message", "owner", "note") if n in twin.values
-            ]
-            last = show.freshest(twin)
-            at = show.instant(last.as_of) if last else "-"
-            told = "  ".join(_plain(twin, name) for name in names)
-            click.echo(f"  {at}  {change.change:7}  {twin.region}/{twin.id}  {told}")
+            names = [n for n in ("state", "severity", "message", "owner") if n in twin.values]
+            said = "  ".join(_plain(twin, name) for name in names)
+            what = event.type.partition(".")[2]
+            click.echo(f"  {at}  {what:12}  {twin.region}/{twin.id}  {said}  by {event.writer}")
+        offsets.update(reply.next)
+        if not reply.events:
+            time.sleep(FOLLOW_S)
 
 
 def _told(reply: pb.AlertsReply) -> dict[str, Any]:
