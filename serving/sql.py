@@ -80,7 +80,7 @@ class Result(NamedTuple):
         return sum(batch.num_rows for batch in self.batches)
 
 
-class Slot:
+class Sandbox:
     """A database for one statement at a time."""
 
     def __init__(self, memory: str = MEMORY) -> None:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from serving import deadline
 from serving.access import Identity
 from serving.shards import Shards
-from serving.sql import AGAIN_S, Parser, Result, Slot, empty
+from serving.sql import AGAIN_S, Parser, Result, Sandbox, empty
 from serving.sql_fetch import Cache, Fetch, Taken
 from serving.sql_statement import Statement
 from serving.wire import twin_pb2 as pb
@@ -69,10 +69,10 @@ class SqlSurface:
         self._shards = Shards(folder)
         self._fetch = Fetch(self._shards, cache)
         self._parser = Parser()
-        self._slots: asyncio.Queue[Slot] = asyncio.Queue()
+        self._sandboxes: asyncio.Queue[Sandbox] = asyncio.Queue()
         for _ in range(running):
-            self._slots.put_nowait(Slot())
-        self._ending: dict[Slot, asyncio.Future[None]] = {}
+            self._sandboxes.put_nowait(Sandbox())
+        self._ending: dict[Sandbox, asyncio.Future[None]] = {}
         self._threads = ThreadPoolExecutor(running, thread_name_prefix="statement")
         self._readers = ThreadPoolExecutor(1, thread_name_prefix="parser")
         self._longest_s = longest_s
@@ -116,13 +116,13 @@ class SqlSurface:
 
         async def found() -> pa.Schema:
             statement = await self._read(request.sql)
-            slot = await self._slots.get()
+            sandbox = await self._sandboxes.get()
             try:
                 limit = 0 if statement.needs_rows else 1
-                run = partial(slot.run, statement, empty(), self._clock(), limit, values)
-                return (await self._run(slot, run)).schema
+                run = partial(sandbox.run, statement, empty(), self._clock(), limit, values)
+                return (await self._run(sandbox, run)).schema
             finally:
-                self._free(slot)
+                self._free(sandbox)
 
         return await self._timely(found())
 
@@ -158,50 +158,50 @@ class SqlSurface:
         self, request: pb.SqlRequest, who: Identity, limit: int, values: Sequence[Any]
     ) -> Answer:
         statement = await self._read(request.sql)
-        slot = await self._slots.get()  # before the columns, which take memory too
+        sandbox = await self._sandboxes.get()  # before the columns, which take memory too
         try:
             now = self._clock()
             if statement.needs_rows:
-                await self._run(slot, partial(slot.bind, statement, now, values))
+                await self._run(sandbox, partial(sandbox.bind, statement, now, values))
                 taken = await self._fetch.take(statement, request, who, now)
             else:
                 taken = Taken(empty(), {}, [], now)
             run = (statement, taken.tables, taken.now_us, limit, values)
-            result = await self._run(slot, partial(slot.run, *run))
+            result = await self._run(sandbox, partial(sandbox.run, *run))
         finally:
-            self._free(slot)
+            self._free(sandbox)
         return Answer(result, taken.offsets, taken.missing, taken.now_us)
 
-    async def _run(self, slot: Slot, work: Callable[[], T]) -> T:
-        """Return what a slot makes of a statement."""
+    async def _run(self, sandbox: Sandbox, work: Callable[[], T]) -> T:
+        """Return what a sandbox makes of a statement."""
         running = asyncio.get_running_loop().run_in_executor(self._threads, work)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:  # nobody waits for it any more
-            self._ending[slot] = asyncio.ensure_future(self._end(slot, running))
+            self._ending[sandbox] = asyncio.ensure_future(self._end(sandbox, running))
             raise
 
-    async def _end(self, slot: Slot, running: asyncio.Future[Any]) -> None:
+    async def _end(self, sandbox: Sandbox, running: asyncio.Future[Any]) -> None:
         """Interrupt a statement until it has ended: an interrupt that comes too soon is lost.
 
         One function call may go on for minutes and see none: then this process ends instead.
         """
         until = time.monotonic() + self._grace_s
         while not running.done():
-            slot.stop()
+            sandbox.stop()
             await asyncio.wait([running], timeout=AGAIN_S)
             if not running.done() and time.monotonic() > until:
                 log.critical("a statement cannot be interrupted: this process ends")
                 self._end_process(1)
                 return
         running.exception()  # nobody asks for it
-        del self._ending[slot]
-        self._free(slot)
+        del self._ending[sandbox]
+        self._free(sandbox)
 
-    def _free(self, slot: Slot) -> None:
-        """Give a slot to the next statement, unless one that is being ended is still in it."""
-        if slot not in self._ending:
-            self._slots.put_nowait(slot)
+    def _free(self, sandbox: Sandbox) -> None:
+        """Give a sandbox to the next statement, unless one that is being ended is still in it."""
+        if sandbox not in self._ending:
+            self._sandboxes.put_nowait(sandbox)
 
     async def _read(self, text: str) -> Statement:
         read = partial(self._parser.read, text)

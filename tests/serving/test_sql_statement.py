@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.sql import Parser, Slot, empty
+from serving.sql import Parser, Sandbox, empty
 from serving.sql_statement import LONGEST, Bounds
 from serving.sql_tables import TABLES
 from tests.serving.several import NOW
@@ -18,8 +18,8 @@ def parser():
 
 
 @pytest.fixture(scope="module")
-def slot():
-    return Slot()
+def sandbox():
+    return Sandbox()
 
 
 def reads(parser, text):
@@ -69,13 +69,13 @@ def test_what_the_catalogue_knows_needs_no_rows(parser, text):
     statement = parser.read(text)
 
     assert not statement.needs_rows
-    assert Slot().run(statement, empty(), NOW, 1000).rows > 0
+    assert Sandbox().run(statement, empty(), NOW, 1000).rows > 0
 
 
 def test_describe_lists_every_column_of_every_table(parser):
-    slot = Slot()
+    sandbox = Sandbox()
     for name, table in TABLES.items():
-        found = slot.run(parser.read(f"DESCRIBE {name}"), empty(), NOW, 1000)
+        found = sandbox.run(parser.read(f"DESCRIBE {name}"), empty(), NOW, 1000)
 
         told = [row["column_name"] for batch in found.batches for row in batch.to_pylist()]
         assert told == list(table.columns)
@@ -147,10 +147,10 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("text", FORBIDDEN)
-def test_what_writes_or_reads_anything_but_tables_is_forbidden(parser, slot, text):
+def test_what_writes_or_reads_anything_but_tables_is_forbidden(parser, sandbox, text):
     for said in (text, text.lower(), f"-- a\n/* b */ {text}"):
         with pytest.raises(BadRequest) as e:
-            slot.bind(parser.read(said), NOW)
+            sandbox.bind(parser.read(said), NOW)
 
         assert e.value.code == "SQL_FORBIDDEN", said
         assert "/work" not in str(e.value)
@@ -179,9 +179,9 @@ def test_what_writes_or_reads_anything_but_tables_is_forbidden(parser, slot, tex
         ("SELECT '" + "x" * LONGEST + "'", "SQL_TOO_LARGE", "longer than"),
     ],
 )
-def test_a_bad_statement_is_refused_with_its_word_and_the_place(parser, slot, text, code, told):
+def test_a_bad_statement_is_refused_with_its_word_and_the_place(parser, sandbox, text, code, told):
     with pytest.raises(BadRequest) as e:
-        slot.bind(parser.read(text), NOW)
+        sandbox.bind(parser.read(text), NOW)
 
     assert e.value.code == code
     assert told in str(e.value)
@@ -242,21 +242,21 @@ def test_bounds_of_one_use_of_events_do_not_bound_another(parser, text):
     ],
 )
 def test_what_fails_while_it_runs_has_its_word_too(parser, text, code):
-    slot, statement = Slot("64MB"), parser.read(text)
+    sandbox, statement = Sandbox("64MB"), parser.read(text)
 
     with pytest.raises(BadRequest) as e:
-        slot.run(statement, {}, NOW, 1_000_000)
+        sandbox.run(statement, {}, NOW, 1_000_000)
 
     assert e.value.code == code
-    assert slot.run(parser.read("SELECT 1"), {}, NOW, 9).rows == 1
+    assert sandbox.run(parser.read("SELECT 1"), {}, NOW, 9).rows == 1
 
 
 def test_a_database_knows_nothing_of_the_statement_before(parser):
-    slot = Slot()
-    slot.run(parser.read("SELECT * FROM stock"), empty(), NOW, 1)
+    sandbox = Sandbox()
+    sandbox.run(parser.read("SELECT * FROM stock"), empty(), NOW, 1)
 
     with pytest.raises(BadRequest) as e:
-        slot.run(parser.read("SELECT * FROM stock"), {}, NOW, 1)
+        sandbox.run(parser.read("SELECT * FROM stock"), {}, NOW, 1)
 
     assert e.value.code == "SQL_UNKNOWN"
 
@@ -282,7 +282,7 @@ def test_a_database_reaches_nothing_even_if_nobody_reads_the_statement_before(pa
     unread = parser.read("SELECT 1")._replace(text=text)
 
     with pytest.raises(BadRequest) as e:
-        Slot().run(unread, empty(), NOW, 9)
+        Sandbox().run(unread, empty(), NOW, 9)
 
     assert e.value.code in {"SQL_FORBIDDEN", "SQL_UNKNOWN", "SQL_INVALID"}
     assert "/work" not in str(e.value)
