@@ -30,6 +30,7 @@ from twin.frames import Frame
 log = logging.getLogger(__name__)
 SMALLEST, LARGEST = 1 << 20, 64 << 20  # bytes of a segment; each is twice the one before
 WITNESS = struct.Struct("<qI")
+EVER = 2**62  # after every moment
 Spawn = Callable[[Callable[[], None]], None]  # runs a job some time, elsewhere
 
 
@@ -107,13 +108,14 @@ class FileJournal:
         if self._archive is not None:
             self._archive.claim(self.epoch, [seal.next for seal in made])
 
-    def scan(self, offset: int = 0) -> Iterator[Frame]:
+    def scan(self, offset: int = 0, by: int = EVER) -> Iterator[Frame]:
         found = segments.parts(self._disk, self._folder, self.epoch)
         behind = [first_of(part.name) for part in found[1:]] + [1 << 62]
         yield from self._archived(offset)
         since = at = max(offset, self.floor)
         for part, after in zip(found, behind, strict=False):
-            if after <= since:
+            places = self._of(part)
+            if after <= since or (places.earliest is not None and places.earliest > by):
                 continue
             try:
                 raw = self._disk.read(self._folder / f"e{part.epoch}" / part.name)
@@ -124,10 +126,14 @@ class FileJournal:
                 since = at = self.floor
                 continue
             content = memoryview(raw)[: part.end if part.end >= 0 else len(raw)]
+            earliest = EVER
             for one in frames.scan(content):
+                earliest = min(earliest, _earliest(one.frame))
                 if one.frame.first + one.frame.size > since:
                     yield one.frame
                     at = one.frame.first + one.frame.size
+            if places.earliest is None and part.epoch < self.epoch:
+                places.earliest = earliest
 
     def at(self, offset: int) -> Frame | None:
         if not 0 <= offset < self.next:
@@ -191,7 +197,7 @@ class FileJournal:
         epoch, name, end = part
         path = self._folder / f"e{epoch}" / name
         if path not in self._places:
-            self._places[path] = Places(self._disk, path, end)
+            self._places[path] = Places(self._disk, path, end if end >= 0 else 1 << 62)
         return self._places[path]
 
     def _archived(self, at: int) -> Iterator[Frame]:
@@ -228,7 +234,7 @@ class FileJournal:
         self.took_s.append(time.perf_counter() - start)
         if frame.size:
             behind = frame.first + frame.size, frame.ingest_time, self._at, self._at + len(raw)
-            self._newest.add(Place(frame.first, *behind))
+            self._newest.add(Place(frame.first, *behind), _earliest(frame))
         self._at += len(raw)
         self.bytes += len(raw)
         self.next = frame.first + frame.size
@@ -352,3 +358,8 @@ class FileJournal:
                 f"the journal ends at {self.next}, but {offset} was acknowledged; "
                 "`twin journal restore` brings what is archived"
             )
+
+
+def _earliest(frame: Frame) -> int:
+    """Return the least event time in a frame, parked events included."""
+    return int(frame.columns["time"].min()) if frame.size else EVER

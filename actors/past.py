@@ -208,7 +208,7 @@ class Past:
                 wanted[kind][later] = True
                 rows[kind] = np.intersect1d(rows[kind], live.withdrawn[kind])
             sweep = Sweep(kinds, wanted, live.ranks, live.ties, at)
-            for frame in self._runs(0, known.offset):
+            for frame in self._runs(0, known.offset, at):
                 sweep.take(frame)
             sweep.end()
         heads = {k: known.tables[k].take(HEAD, some) for k, some in rows.items()}
@@ -235,16 +235,22 @@ class Past:
                 fresh = past.refold(kind, select(picked), chosen, live.ranks, at)
                 past.patch(kind, held.table, chosen, fresh.table)
 
-    def _runs(self, start: int, cut: int) -> Iterator[Frame]:
-        """Yield the frames of some offsets, joined into runs; retractions left out."""
+    def _runs(self, start: int, cut: int, at: int = END) -> Iterator[Frame]:
+        """Yield the frames of some offsets, joined into runs; retractions left out.
+
+        Some that hold only facts after `at` are left out too.
+        """
         run: list[Frame] = []
         waiting = 0
-        for frame in self._shard.journal.scan(start):
+        for frame in self._shard.journal.scan(start, at):
             require_known(frame)
             if frame.first >= cut:
                 break
             if not frame.size:
                 continue
+            if run and frame.first != run[-1].first + run[-1].size:
+                yield concat(run)
+                run, waiting = [], 0
             names = frame.columns.keys() - {"does", "target", "redrives"}
             run.append(frame._replace(columns={n: frame.columns[n] for n in names}))
             waiting += frame.size

@@ -50,10 +50,16 @@ class Places:
         self._walked = 0  # the byte up to which frames are known
         self._next = -1  # and the offset there
         self._own = False  # its writer tells of every frame
+        self.earliest: int | None = None  # event time; None: nobody read all of it yet
         self._lock = threading.Lock()
 
-    def add(self, place: Place) -> None:
-        """Take in a frame that was appended just now: each of them, in order, by their writer."""
+    def add(self, place: Place, earliest: int) -> None:
+        """Take in a frame that was appended just now: each of them, in order, by their writer.
+
+        `earliest`: the least event time in it.
+        """
+        known = self.earliest
+        self.earliest = earliest if known is None else min(known, earliest)
         self._own, self._end = True, place.end
         self._remember(place)
 

@@ -21,8 +21,11 @@ class Journal(Protocol):
     def claim(self) -> None:
         """Announce the epoch for all to see, then seal what older ones wrote. Or Fenced."""
 
-    def scan(self, offset: int = 0) -> Iterator[Frame]:
-        """Yield the frames up to the seals that reach beyond `offset`, in order."""
+    def scan(self, offset: int = 0, by: int = 2**62) -> Iterator[Frame]:
+        """Yield the frames up to the seals that reach beyond `offset`, in order.
+
+        Some that hold only events of event times after `by` may be left out.
+        """
 
     def append(self, frame: Frame) -> None:
         """Make a frame durable. Raises DiskFull before, JournalFailed after it touched the disk."""

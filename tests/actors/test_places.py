@@ -10,7 +10,7 @@ from actors import places
 from actors.disk import OsDisk
 from actors.places import Place, Places
 from tests.actors.shards import claimed, firsts, named, offer, shard
-from tests.twin.histories import NOW
+from tests.twin.histories import NOW, T0
 from twin import frames
 from twin.frames import Frame
 
@@ -52,7 +52,7 @@ def test_every_offset_is_found_where_a_plain_reading_finds_it(sizes, times, more
         found = Places(OsDisk(), path, len(raw) if own else len(raw) + 4096)
         if own:
             for place in expected:
-                found.add(place)
+                found.add(place, 0)
         for offset in [*more, *(place.first for place in reversed(expected)), end, -1]:
             holding = [place for place in expected if place.first <= offset < place.next]
             assert found.at(offset) == (holding[0] if holding else None)
@@ -113,3 +113,22 @@ def test_a_successor_reads_every_event_of_the_epochs_before_it(tmp_path):
     assert firsts(journal) == [0, 2, 4, 6, 8, 10, 11, 12, 13, 14]
     assert journal.cut(NOW) == journal.next
     assert journal.cut(NOW - 1) == 0
+
+
+def test_segments_of_later_facts_alone_are_left_out_where_earlier_ones_are_asked_for(
+    tmp_path,
+):
+    times = {}
+    for epoch in (1, 2, 3):
+        one = shard(tmp_path, epoch)
+        for number in range(3):
+            times[one.next] = T0 + epoch * 10 + number
+            offer(one, *named(f"e{epoch}-{number}", time=T0 + epoch * 10 + number))
+
+    journal = one.journal
+    every = firsts(journal)
+    assert every == sorted(times)
+    for by in (T0, T0 + 11, T0 + 25, T0 + 99):
+        left = [frame.first for frame in journal.scan(0, by) if frame.size]
+        assert {offset for offset, time in times.items() if time <= by} <= set(left)
+    assert [frame.first for frame in journal.scan(0, T0 + 15) if frame.size] == every[:3]
