@@ -19,13 +19,14 @@ from starlette.responses import Response
 
 from serving import http_asked, http_json, http_schema, http_session
 from serving.http_answer import respond
-from serving.http_body import read_object
+from serving.http_body import read, read_object
 from serving.http_ports import Answer, Answers, TokenPort
 from serving.wire import twin_pb2 as pb
-from twin.errors import BadRequest, TooLarge
+from twin.errors import BadRequest, Malformed, TooLarge
 
 BODY_LIMIT = 1 << 20  # of a request, as over gRPC
 INLINE_BYTES = 64 << 10  # an answer of that many takes some milliseconds to write
+TOML = "application/toml"
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 LONGER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")  # an alert's has its subject's in it
 PLURALS = {"shipments": "shipment", "sites": "site", "suppliers": "supplier", "stock": "stock"}
@@ -135,7 +136,7 @@ def documented(address: Address) -> dict[str, Any]:
     name = re.sub(r"\W+", "_", f"{address.method.lower()}_{address.path.removeprefix('/v1/')}")
     asked = http_asked.names(address.request, address.fixed)
     in_path = re.findall(r"{(\w+)}", address.path)
-    return http_schema.operation(
+    found = http_schema.operation(
         name.strip("_"),
         address.summary,
         reply=http_schema.name_of(address.reply),
@@ -145,6 +146,10 @@ def documented(address: Address) -> dict[str, Any]:
         fields=asked,
         told=address.told,
     )
+    if "rules" in asked:
+        content = found["openapi_extra"]["requestBody"]["content"]
+        content[TOML] = {"schema": {"type": "string", "description": "the rules alone"}}
+    return found
 
 
 class Door:
@@ -179,7 +184,7 @@ class Door:
         if address.method == "GET":
             given = http_asked.of_query(self._names, request.query_params.multi_items())
         else:
-            given = await read_object(request, BODY_LIMIT, empty=True)
+            given = await self._body(request)
         if twice := said.keys() & given.keys():
             raise BadRequest(
                 f"the address says {min(twice)} already; leave it out", "DUPLICATE_FIELD"
@@ -195,6 +200,18 @@ class Door:
         if asked.ByteSize() > BODY_LIMIT:
             raise TooLarge(f"a request has at most {BODY_LIMIT} bytes; ask for less")
         return asked
+
+    async def _body(self, request: Request) -> dict[str, Any]:
+        """Return what a body says: JSON, or rules as the text that they are."""
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media != TOML or "rules" not in self._names:
+            return await read_object(request, BODY_LIMIT, empty=True)
+        try:
+            rules = (await read(request, BODY_LIMIT)).decode()
+        except UnicodeDecodeError as e:
+            raise Malformed("the rules are not UTF-8; encode them so") from e
+        more = http_asked.of_query(self._names, request.query_params.multi_items())
+        return more | {"rules": rules}
 
 
 def _plain(value: Any) -> Any:

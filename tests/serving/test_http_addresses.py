@@ -195,6 +195,20 @@ def test_receipts_are_addressed_by_their_names(gateway):
     assert NOW == 1_700_000_000_000_000
 
 
+def test_rules_are_tried_as_the_text_that_they_are(gateway):
+    kind = {"content-type": "application/toml; charset=utf-8"}
+
+    toml = gateway.ask("POST", "/v1/rules/test", content=RULE, headers=kind)
+    json = gateway.post("/v1/rules/test", {"rules": RULE})
+    late = gateway.ask("POST", "/v1/rules/test?since=soon", content=RULE, headers=kind)
+    odd = gateway.ask("POST", "/v1/rules/test", content=b"\xff", headers=kind)
+
+    assert toml.json()["rules"] == json.json()["rules"]
+    assert toml.json()["rules"][0]["raised"] == 9
+    assert (late.status_code, late.json()["code"]) == (400, "INVALID_ARGUMENT")
+    assert (odd.status_code, odd.json()["code"]) == (400, "MALFORMED")
+
+
 BAD = [
     ("GET", "/v1/shipments?wher=lat>3", None, 400, "INVALID_ARGUMENT"),
     ("GET", "/v1/shipments?kind=site", None, 400, "INVALID_ARGUMENT"),
