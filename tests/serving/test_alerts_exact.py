@@ -18,6 +18,7 @@ from tests.system.running import until
 from twin.contracts import CONTRACTS
 
 SHARD = "shipment/east/0"
+KILLS = 3
 
 
 def evaluated(readings):
@@ -123,10 +124,10 @@ def test_no_alert_is_lost_or_doubled_when_a_shard_is_killed_under_load(tmp_path)
     events = sent(readings)
     batches = [events[i : i + 4] for i in range(0, len(events), 4)]
     host, done = LoneHost(), 0
-    for epoch in range(1, 6):
+    for epoch in range(1, KILLS + 2):
         begun = host.begin(spec(folder, epoch), 60)
         with client(folder, begun.address) as asks:
-            last = epoch == 5
+            last = epoch == KILLS + 1
             killer = threading.Timer(0.25 * epoch, host.process.send_signal, [signal.SIGKILL])
             if not last:
                 killer.start()
