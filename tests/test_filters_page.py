@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster.cli import run
-from tests.serving.chain import events, search
-from tests.serving.several import several
+from tests.serving.chain import chain, search
 from twin import where
 from twin.fields import OF_GROUP
 from twin.filters import compile_filter
@@ -30,8 +29,7 @@ def filters():
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with several(tmp_path_factory.mktemp("page") / "t", kinds=("site", "supplier")) as world:
-        world.client().ingest(events())
+    with chain(tmp_path_factory.mktemp("page") / "t") as world:
         yield world
 
 

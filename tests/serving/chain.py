@@ -1,8 +1,10 @@
 """A supply chain of two regions, in shards and as plain dicts: for questions over many twins."""
 
+from contextlib import contextmanager
+
 from serving.client import Event
 from serving.wire import twin_pb2 as pb
-from tests.serving.several import NOW
+from tests.serving.several import NOW, several
 from twin.contracts import DAY_US as DAY
 
 SITES = {
@@ -87,6 +89,15 @@ def events():
         facts = {"lat": one["lat"], "lon": 3.0}
         say("shipment.position", name, facts, region, age=3 * 86_400 if n % 2 else 60)
     return said
+
+
+@contextmanager
+def chain(folder):
+    """Serve it all."""
+    with several(folder, kinds=("site", "supplier")) as world:
+        told = world.client().ingest(events())
+        assert {receipt.outcome for receipt in told} == {"APPLIED"}
+        yield world
 
 
 def search(client, **asks):

@@ -8,8 +8,7 @@ from click.testing import CliRunner
 from cluster.commands import impact as command
 from serving.impact import walk
 from serving.wire import twin_pb2 as pb
-from tests.serving.chain import SITES, events, search, shipments
-from tests.serving.several import several
+from tests.serving.chain import SITES, chain, events, search, shipments
 from twin.errors import BadRequest, UnknownKey
 from twin.filters import compile_filter
 
@@ -18,8 +17,7 @@ TWINS = shipments()
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    with several(tmp_path_factory.mktemp("impact") / "t", kinds=("site", "supplier")) as world:
-        world.client().ingest(events())
+    with chain(tmp_path_factory.mktemp("impact") / "t") as world:
         yield world
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from serving import measures
 from serving.wire import twin_pb2 as pb
-from tests.serving.chain import aggregate, events, shipments
-from tests.serving.several import NOW, several
+from tests.serving.chain import aggregate, chain, shipments
+from tests.serving.several import NOW
 from tests.twin.filter_oracle import Asked, conditions, lives
 from tests.twin.histories import DAY
 from twin.errors import BadRequest, TooMany, UnknownField
@@ -109,10 +109,8 @@ def test_groups_of_all_shards_are_those_of_a_dict(drawn, condition, by, wanted):
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    with several(tmp_path_factory.mktemp("sums") / "t", kinds=("site", "supplier")) as world:
-        client = world.client()
-        client.ingest(events())
-        yield client
+    with chain(tmp_path_factory.mktemp("sums") / "t") as world:
+        yield world.client()
 
 
 TWINS = shipments()
