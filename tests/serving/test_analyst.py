@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import duckdb
+import polars
 import pyarrow as pa
 import pytest
 
@@ -127,6 +129,18 @@ def test_a_table_has_what_its_asker_wrote_before(client):
     client.ingest(
         [Event("shipment.position", "test/a", "fresh", NOW, {}, "r", "east", retracts="new")]
     )
+
+
+def test_pandas_polars_and_duckdb_read_a_table_as_it_is(client):
+    table = client.shipments("lat < 4", ["lat", "promised_at"], "id")
+
+    frame, polar = table.to_pandas(), polars.from_arrow(table)
+    (row,) = duckdb.from_arrow(table).aggregate("count(*), max(lat), count(promised_at)").fetchall()
+
+    assert frame["promised_at"].dtype.tz is not None
+    assert (len(frame), polar.height, row[0]) == (40, 40, 40)
+    assert frame["lat"].max() == polar["lat"].max() == row[1] == 3.9
+    assert polar["promised_at"].null_count() == 40 - row[2] == 26
 
 
 def test_other_kinds_have_tables_of_their_own(client):
