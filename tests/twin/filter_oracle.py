@@ -364,8 +364,8 @@ conditions = st.recursive(
 TOKENS = (
     "lat supplier status on_time id region site.country age(position) near( in_box( ( ) , . + -",
     "* / = <> < >= AND OR NOT IN LIKE ILIKE BETWEEN IS NULL KNOWN TRUE INTERVAL SELECT DISTINCT",
-    "FROM WHERE sites shipments ESCAPE 'x' 'a%' '2013-09-01' '1 day' 5 2.5 1e3 day now() stale CAST",
-    'CASE WHEN EXISTS ALL ANY :: [ ] { } ; " ` ? @ $1 || :x x.y.z.a.b -- /* UNION LIMIT DATE',
+    "FROM WHERE sites shipments ESCAPE 'x' 'a%' '2013-09-01' '1 day' 5 2.5 1e3 day now() stale",
+    'CAST CASE WHEN EXISTS ALL ANY :: [ ] { } ; " ` ? @ $1 || :x x.y.z.a.b -- /* UNION LIMIT DATE',
     "date_trunc('day', starts_with( order group by lambda -> == ! ~ ^ % & |",
 )
 tokens = st.sampled_from([token for line in TOKENS for token in line.split()])
