@@ -25,7 +25,7 @@ from serving.sql_columns import NEWEST
 from serving.sql_statement import Bounds, Statement
 from serving.sql_tables import AGE, EVENTS, QUARANTINE, TABLES
 from serving.wire import twin_pb2 as pb
-from twin.errors import BadRequest, Fatal, Retryable, TooMany, TwinError, Unavailable
+from twin.errors import AsOfTooEarly, BadRequest, Fatal, Retryable, TooMany, TwinError, Unavailable
 from twin.kinds import SHARD_KINDS
 
 MOST_EVENTS = 5_000_000  # of one question
@@ -117,14 +117,20 @@ class Fetch:
             *(self._columns(route, wanted, request.when, who, room) for route in routes),
             return_exceptions=True,
         )
-        there, missing = sorted_out(routes, answers)
+        early = [e for e in answers if isinstance(e, AsOfTooEarly)]
+        if answers and len(early) == len(answers):
+            raise early[0]
+        there, missing = sorted_out(
+            routes, [_nothing(now_us) if isinstance(a, AsOfTooEarly) else a for a in answers]
+        )
         tables = {
             name: _table(name, columns, [held for _, (held, _) in there])
             for name, columns in statement.reads.items()
             if name not in journals
         }
         offsets = {route.name: held.offset for route, (held, _) in there}
-        now = max([now_us, *(told for _, (_, told) in there)])
+        past = request.when.at or request.when.known_at  # ages are as of then
+        now = past or max([now_us, *(told for _, (_, told) in there)])
         for name in journals:
             bounds = within(statement.bounds.get(name, Bounds()), request.when)
             asked = [(route, held.offset) for route, (held, _) in there]
@@ -269,6 +275,11 @@ def within(bounds: Bounds, when: pb.When) -> Bounds:
         known = bounds.event_until
         bounds = bounds._replace(event_until=min(known, until) if known else until)
     return bounds
+
+
+def _nothing(now_us: int) -> tuple[Held, int]:
+    """Return what a shard holds that knew of nothing yet."""
+    return Held(0, 0, {}), now_us
 
 
 def _asked(name: str, columns: Iterable[str]) -> set[str]:

@@ -119,7 +119,8 @@ class SqlSurface:
             sandbox = await self._sandboxes.get()
             try:
                 limit = 0 if statement.needs_rows else 1
-                run = partial(sandbox.run, statement, empty(), self._clock(), limit, values)
+                now = self._now(request)
+                run = partial(sandbox.run, statement, empty(), now, limit, values)
                 return (await self._run(sandbox, run)).schema
             finally:
                 self._free(sandbox)
@@ -160,7 +161,7 @@ class SqlSurface:
         statement = await self._read(request.sql)
         sandbox = await self._sandboxes.get()  # before the columns, which take memory too
         try:
-            now = self._clock()
+            now = self._now(request)
             if statement.needs_rows:
                 await self._run(sandbox, partial(sandbox.bind, statement, now, values))
                 taken = await self._fetch.take(statement, request, who, now)
@@ -171,6 +172,10 @@ class SqlSurface:
         finally:
             self._free(sandbox)
         return Answer(result, taken.offsets, taken.missing, taken.now_us)
+
+    def _now(self, request: pb.SqlRequest) -> int:
+        """Return the time that a statement is told: that of the moment it asks about."""
+        return request.when.at or request.when.known_at or self._clock()
 
     async def _run(self, sandbox: Sandbox, work: Callable[[], T]) -> T:
         """Return what a sandbox makes of a statement."""

@@ -13,6 +13,7 @@ from serving.sql_surface import SqlSurface
 from tests.serving.several import clock
 
 START_S = 30
+ENDLESS = "SELECT count(*) FROM range(10000) a, range(1000000) b, range(1000000) c"
 
 
 class Querying:

@@ -15,9 +15,9 @@ from serving.sql_tables import TABLES
 from serving.wire import flight_pb2 as flight
 from serving.wire import flight_pb2_grpc as rpc
 from serving.wire import flight_sql_pb2 as fsql
-from tests.serving.querying import querying
+from tests.serving.querying import ENDLESS, querying
 from tests.serving.several import NOW, position, several
-from tests.serving.test_sql import ENDLESS, moment
+from tests.serving.test_sql import moment
 
 S = grpc.StatusCode
 

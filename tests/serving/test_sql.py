@@ -1,28 +1,26 @@
 """SQL from end to end: equal to what Search says, fresh, of one snapshot, and nobody else's."""
 
-import asyncio
-import json
 import random
 import threading
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from serving import client as clients
 from serving import sql_columns, sql_fetch
-from serving.access import Identity, mint
+from serving.access import mint
 from serving.sql_client import told
 from serving.sql_tables import TABLES
-from serving.wire import twin_pb2 as pb
 from tests.serving.querying import querying
 from tests.serving.several import NOW, position, several
 from tests.serving.sql_history import history
-from twin.errors import BadRequest, Overloaded, SqlAway, TooMany, Unavailable
+from twin.errors import BadRequest, Refused, TooMany
 from twin.kinds import KINDS, Dtype
 
 KINDS_HERE = ("shipment", "site", "supplier", "stock", "alert")
-ENDLESS = "SELECT count(*) FROM range(10000) a, range(1000000) b, range(1000000) c"
 PARTS = ("as_of", "source", "confidence", "offset")
 
 
@@ -261,82 +259,93 @@ def test_an_answer_of_many_rows_comes_whole(world):
     assert table["n"].to_pylist() == list(range(300_000))
 
 
-def test_a_table_of_the_past_is_as_it_was_known_then(world):
-    known = world.rows("SELECT * FROM sites", known_at=NOW)
-    early = world.rows("SELECT id FROM events WHERE event_time > TIMESTAMPTZ '2023-11-10'",
-                       as_of=NOW - 10 * 86_400_000_000)  # fmt: skip
+def test_a_table_of_the_past_is_as_it_was_then_and_so_is_the_clock(world):
+    day = 86_400_000_000
+    at = NOW - 10 * day
+    wanted = {
+        (twin.region, twin.id): twin.values["lat"].value
+        for twin in world.client.search_all("shipment", "lat IS KNOWN", ["lat"], as_of=at)
+    }
 
-    assert known == world.rows("SELECT * FROM sites")
-    assert early == []
+    rows = world.rows("SELECT region, id, lat FROM shipments WHERE lat IS NOT NULL", as_of=at)
+    events = world.rows("SELECT max(event_time) AS last, now() AS now FROM events", as_of=at)
+    ages = world.rows("SELECT min(age_s) AS youngest FROM shipments", as_of=at)
 
-
-def test_a_shard_that_does_not_answer_is_named_and_the_rest_is_answered(tmp_path):
-    with several(tmp_path) as twin, querying(tmp_path), twin.client(timeout_s=30) as client:
-        client.ingest([position(f"e{i}", f"S{i}") for i in range(20)])
-        whole = client.sql("SELECT id FROM shipments").num_rows
-        note = "JOURNAL_CORRUPT: it is damaged"
-        twin.routes["shipment/east/1"] |= {"state": "quarantined", "note": note}
-        twin.tell("shipment/east/0", 1, twin.routes["shipment/east/0"]["address"])
-
-        table = client.sql("SELECT id FROM shipments")
-
-        assert (told(table)["mode"], told(table)["missing"]) == ("degraded", ["shipment/east/1"])
-        assert 0 < table.num_rows < whole
+    assert {(row["region"], row["id"]): row["lat"] for row in rows} == wanted
+    assert events[0]["last"] <= events[0]["now"] == moment(at)
+    assert ages[0]["youngest"] >= 0
+    known = world.rows("SELECT * FROM sites ORDER BY id", known_at=NOW)
+    assert known == world.rows("SELECT * FROM sites ORDER BY id")
 
 
-def test_a_successor_is_asked_anew_whatever_was_known_of_the_writer_before(tmp_path):
-    with several(tmp_path, 1) as twin, querying(tmp_path), twin.client(timeout_s=30) as client:
-        client.ingest([position("e1", "S1")])
-        text = "SELECT lat, position_offset FROM shipments"
-        before = client.sql(text).to_pylist()
-        twin.end("shipment/east/0")
-        twin.begin("shipment", "east", 0, 1, epoch=2)
-
-        assert client.sql(text).to_pylist() == before
-        client.ingest([position("e2", "S1", lat=7.0, time=NOW - 5)])
-        assert client.sql(text).to_pylist() == [{"lat": 7.0, "position_offset": 1}]
+def test_moments_that_have_no_answer_are_refused(world):
+    for when, code in (
+        ({"as_of": NOW + 1}, "AS_OF_FUTURE"),
+        ({"known_at": NOW + 1}, "AS_OF_FUTURE"),
+        ({"known_at": 1}, "AS_OF_TOO_EARLY"),
+    ):
+        with pytest.raises(Refused) as e:
+            world.client.sql("SELECT id FROM shipments", **when)
+        assert e.value.code == code
 
 
-def test_statements_that_take_too_long_are_ended_and_the_next_one_is_answered(tmp_path):
-    with several(tmp_path, 1) as twin, querying(tmp_path, longest_s=0.3), twin.client() as client:
-        for _ in range(2):
-            with pytest.raises(BadRequest) as e:
-                client.sql(ENDLESS)
-            assert e.value.code == "SQL_TIMEOUT"
-            assert client.sql("SELECT 1 AS one").to_pylist() == [{"one": 1}]
+def test_twins_and_their_events_are_of_one_snapshot_while_others_write(tmp_path):
+    with several(tmp_path, 1) as twin, querying(tmp_path), twin.client() as client:
+        client.ingest([position("e0", "S0")])
+        acknowledged = [0]
+
+        def write():
+            with twin.client() as writer:
+                for n in range(1, 60):
+                    told = writer.ingest([position(f"e{n}", f"S{n}")])
+                    acknowledged[0] = told[0].offset
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        while thread.is_alive():
+            before = acknowledged[0]
+            (row,) = client.sql(
+                "SELECT (SELECT max(position_offset) FROM shipments) AS twins, "
+                '(SELECT max("offset") FROM events) AS events'
+            ).to_pylist()
+            assert row["twins"] == row["events"] >= before
+        thread.join()
 
 
-def test_a_caller_who_leaves_ends_the_statement(tmp_path):
-    with several(tmp_path, 1) as twin, querying(tmp_path, running=1, waiting=0) as query:
-        with twin.client() as client:
-            with pytest.raises(Unavailable):
-                list(client.pieces("Sql", pb.SqlRequest(sql=ENDLESS), 0.3))
+words = st.sampled_from(["supplier", "customs_status", "status"])
+numbers = st.sampled_from(["lat", "lon", "quantity", "temp_c", "value_cents"])
+times = st.sampled_from(["promised_at", "departed_at", "delivered_at", "recorded_at"])
+ops = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+leaves = st.one_of(
+    st.builds("{} {} {}".format, numbers, ops, st.integers(-3, 3)),
+    st.builds("supplier {} 'SUP{}'".format, ops, st.integers(0, 3)),
+    st.builds(
+        "{} IS {}NULL".format, st.one_of(words, numbers, times), st.sampled_from(["", "NOT "])
+    ),
+    st.builds("{} {} '2023-11-{:02}'".format, times, ops, st.integers(1, 14)),
+    st.builds("customs_status IN ('held', '{}')".format, st.sampled_from(["cleared", "x"])),
+    st.builds("id LIKE '%{}'".format, st.integers(0, 11)),
+    st.builds("quantity BETWEEN {} AND {}".format, st.integers(-1, 2), st.integers(0, 3)),
+)
+filters = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.builds("({}) AND ({})".format, inner, inner),
+        st.builds("({}) OR ({})".format, inner, inner),
+        st.builds("NOT ({})".format, inner),
+    ),
+    max_leaves=5,
+)
 
-            def free():
-                return clients.patiently(lambda: client.sql("SELECT 1 AS one"))
 
-            assert free().num_rows == 1
-        assert query.surface._inside == 0
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(where=filters)
+def test_a_where_finds_what_the_same_filter_of_search_finds(world, where):
+    twins = world.client.search("shipment", where, ["lat"], limit=10_000).twins
 
+    rows = world.rows(f"SELECT region, id FROM shipments WHERE {where}")
 
-def test_more_statements_than_may_wait_are_turned_away(tmp_path):
-    with several(tmp_path, 1) as twin, querying(tmp_path, running=1, waiting=1) as query:
-        who = Identity("test", "demo", "*", frozenset({"read"}), 0)
-        slow = pb.SqlRequest(sql=ENDLESS)
-
-        async def crowd():
-            calls = [asyncio.ensure_future(query.surface.answer(slow, who)) for _ in range(3)]
-            done, left = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-            for call in left:
-                call.cancel()
-            await asyncio.wait(left)
-            return [call.exception() for call in done]
-
-        refused = asyncio.run_coroutine_threadsafe(crowd(), query._loop).result(30)
-
-        assert [type(e) for e in refused] == [Overloaded]
-        with twin.client() as client:
-            assert client.sql("SELECT 1 AS one").num_rows == 1
+    assert {(r["region"], r["id"]) for r in rows} == {(twin.region, twin.id) for twin in twins}
 
 
 def test_a_statement_that_needs_too_much_memory_is_refused_and_harms_no_other(world):
@@ -346,15 +355,6 @@ def test_a_statement_that_needs_too_much_memory_is_refused_and_harms_no_other(wo
     assert world.code(greedy) == "SQL_TOO_LARGE"
     assert world.code(large) == "SQL_TOO_LARGE"
     assert world.rows("SELECT 1 AS one") == [{"one": 1}]
-
-
-def test_without_its_query_process_a_gateway_says_so(tmp_path):
-    with several(tmp_path, 1) as twin, twin.client() as client:
-        with pytest.raises(SqlAway):
-            client.sql("SELECT 1")
-        (tmp_path / "sql.json").write_text(json.dumps({"east": "127.0.0.1:9"}))
-        with pytest.raises(SqlAway):
-            client.sql("SELECT 1")
 
 
 def test_a_table_that_comes_in_runs_is_whole(world, monkeypatch):
@@ -378,13 +378,3 @@ def test_more_events_than_one_statement_may_read_are_refused(world, monkeypatch)
 
     with pytest.raises(TooMany, match="narrow them"):
         world.client.sql("SELECT count(*) FROM events")
-
-
-def test_a_statement_that_does_not_even_end_when_interrupted_ends_the_process(tmp_path):
-    ended = threading.Event()
-    given = {"longest_s": 0.2, "grace_s": 0.2, "end": lambda status: ended.set()}
-    with several(tmp_path, 1) as twin, querying(tmp_path, **given), twin.client() as client:
-        with pytest.raises(BadRequest, match="took longer"):
-            client.sql("SELECT length(repeat('x', 150000000))")  # one call: no interrupt is seen
-
-        assert ended.wait(30)
