@@ -40,6 +40,7 @@ class _Block:
         self.pages = np.empty(0, np.int64)
         self.frozen = np.empty(0, np.bool_)
         self._used = 1  # places given out
+        self.written = False  # whether anything ever was
         self._trail = Trail()
         self._of = object()  # names the arenas there are now
 
@@ -74,6 +75,7 @@ class _Block:
         held = np.flatnonzero(met)
         self._room(held.size)
         held = held[self.frozen[held]]  # those that moved are free to be written
+        self.written = True
         free = np.arange(self._used, self._used + held.size)
         self._used += held.size
         for arena in self.arenas.values():
@@ -87,11 +89,11 @@ class _Block:
         self._trail.leave()
 
     def snapshot(self) -> Pages:
-        step, written = self._trail.join(), self._used > 1
-        return Pages(dict(self.arenas), self.pages.copy(), self._of, step, written=written)
+        step = self._trail.join()
+        return Pages(dict(self.arenas), self.pages.copy(), self._of, step, written=self.written)
 
     def live(self) -> Pages:
-        return Pages(self.arenas, self.pages, self._of, None, written=self._used > 1)
+        return Pages(self.arenas, self.pages, self._of, None, written=self.written)
 
     def bytes(self) -> int:
         return sum(arena[0].nbytes * self._used for arena in self.arenas.values())
@@ -127,6 +129,10 @@ class _Sparse:
     @property
     def arenas(self) -> dict[str, Column]:
         return self._values.arenas
+
+    @property
+    def written(self) -> bool:
+        return self._values.written
 
     def grow(self, chunks: int) -> None:
         self._slots.grow(chunks)
@@ -232,8 +238,7 @@ class Table:
         found: dict[str, Any] = {}
         for name, blank in known.items():
             block = self._of[name]
-            at = block.cell(row)
-            if at < CHUNK:
+            if not block.written or (at := block.cell(row)) < CHUNK:
                 continue
             arenas = block.arenas
             if arenas[name].item(at) != blank:
