@@ -354,6 +354,12 @@ SHARD_KINDS: dict[str, tuple[str, ...]] = {
 REFERENCES: dict[str, dict[str, str]] = {
     "shipment": {"supplier": "supplier", "site": "site"},
     "stock": {"site": "site"},
+    "alert": {"supplier": "supplier", "site": "site"},
 }
 # What a kind is called as a table: in a sub-query, and in SQL.
-TABLES: dict[str, str] = {"shipments": "shipment", "sites": "site", "suppliers": "supplier"}
+TABLES: dict[str, str] = {
+    "shipments": "shipment",
+    "sites": "site",
+    "suppliers": "supplier",
+    "alerts": "alert",
+}

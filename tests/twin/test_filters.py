@@ -125,6 +125,7 @@ def test_sets_are_what_a_sub_query_found(view):
         ("near('W1', 50)", "site", "id = 'W1'"),
         ("supplier IN (SELECT id FROM suppliers)", "supplier", ""),
         ("id IN (SELECT product FROM stock WHERE on_hand < 1)", "stock", "on_hand < 1"),
+        ("id IN (SELECT subject_id FROM alerts WHERE state = 'open')", "alert", "state = 'open'"),
     ],
 )
 def test_what_a_filter_asks_of_other_twins_is_a_filter_of_theirs(where, kind, asks):
