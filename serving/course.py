@@ -20,7 +20,7 @@ from twin.chain import END
 from twin.contracts import CONTRACTS
 from twin.course import Turns
 from twin.errors import BadRequest, UnknownKey
-from twin.fields import check_field
+from twin.fields import VIRTUAL, check_field
 from twin.filters import compile_filter
 from twin.kinds import KINDS, Kind
 from twin.past import Moment
@@ -34,10 +34,10 @@ ABSENT = "absent"  # state of a value that is not known any more
 
 def history(then: Then, kind: Kind, request: pb.HistoryRequest, tenant: str) -> pb.HistoryReply:
     """Return a page of what happened to a twin. Raises UnknownKey, UnknownField, BadRequest."""
-    groups = _groups(kind, request.fields)
     moment = then.moment(request.when)
     cut, last = _place(request.cursor)
     found = then.past.find(kind.name, tenant, request.id, moment.known_at, cut)
+    groups = _groups(kind, request.fields)
     told = Entries(then.shard, found, tenant, request.id, then.now(request.when))
     course = told.course
     turns = course.by_time() if request.by_event_time else course.by_arrival()
@@ -114,7 +114,10 @@ def first_true(
 def state(
     then: Then, kind: Kind, id: str, tenant: str, when: pb.When, fields: Sequence[str]
 ) -> pb.TwinState | None:
-    """Return a twin as of a moment, or None where it was not there yet. Raises AsOfFuture."""
+    """Return a twin as of a moment, or None where it was not there yet.
+
+    `fields`: all, and what is computed of them, if none are named. Raises AsOfFuture, UnknownField.
+    """
     moment = then.moment(when)
     try:
         found = then.past.find(kind.name, tenant, id, moment.known_at)
@@ -122,6 +125,8 @@ def state(
     except UnknownKey:
         return None
     named = encode.fields_of(kind.name, fields)
+    if not fields:
+        named += VIRTUAL.get(kind.name, {})
     shard = then.shard
     return encode.twins(view, np.zeros(1, np.int64), named, shard=shard.name, epoch=shard.epoch)[0]
 

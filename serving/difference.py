@@ -28,9 +28,8 @@ Rows = NDArray[np.int64]
 
 def of_one(then: Then, kind: Kind, request: pb.DiffRequest, tenant: str) -> pb.DiffReply:
     """Return what differs of one twin. Raises UnknownKey where it was there at neither moment."""
-    fields = _fields(kind, request.fields)
     before, after = (
-        state(then, kind, request.id, tenant, when, fields)
+        state(then, kind, request.id, tenant, when, request.fields)
         for when in (request.before, request.after)
     )
     if before is None and after is None:

@@ -27,12 +27,12 @@ MODEL = "model/"
 
 def answer(then: Then, kind: Kind, request: pb.ExplainRequest, tenant: str) -> pb.ExplainReply:
     """Return why a field is what it is. Raises UnknownKey, UnknownField, BadRequest."""
-    name = request.field
+    moment, now = then.moment(request.when), then.now(request.when)
+    found = then.past.find(kind.name, tenant, request.id, moment.known_at)
+    name = request.field  # looked at later: whoever names no kind asks one after the other
     check_field(kind.name, name)
     if name in {"id", "region"}:
         raise BadRequest(f"{name} is part of the twin's key; nothing decides it")
-    moment, now = then.moment(request.when), then.now(request.when)
-    found = then.past.find(kind.name, tenant, request.id, moment.known_at)
     view = one_row(then, found, tenant, request.id, moment, now)
     told = Entries(then.shard, found, tenant, request.id, now)
     reply = pb.ExplainReply(

@@ -166,3 +166,16 @@ def test_what_depends_on_age_is_judged_at_the_changes_of_a_twin(world):
     assert first("age(position) > interval '19 hours'").at == NOW - 40 * HOUR  # by the delivery
     with pytest.raises(BadRequest, match="sub-query is not asked"):
         first("supplier IN (SELECT id FROM suppliers)")
+
+
+def test_a_diff_compares_what_is_computed_as_well(world):
+    def diff(*fields):
+        moments = {"before": pb.When(at=NOW - 55 * HOUR), "after": pb.When(at=NOW - 40 * HOUR)}
+        request = pb.DiffRequest(kind="shipment", id="S1", fields=fields, **moments)
+        return world.ask("Diff", request).differences
+
+    assert diff("delay_days")[0].after["delay_days"].number == 1.0
+    assert {"status", "delivered_at", "delay_days", "on_time"} <= set(diff()[0].after)
+    assert diff("quantity") == []
+    with pytest.raises(UnknownField, match="did you mean quantity"):
+        diff("quantit")
