@@ -67,6 +67,7 @@ _STATUS = {
     "AS_OF_FUTURE": grpc.StatusCode.OUT_OF_RANGE,
     "AS_OF_TOO_EARLY": grpc.StatusCode.OUT_OF_RANGE,
     "EPOCH_STALE": grpc.StatusCode.ABORTED,
+    "ALERT_STATE": grpc.StatusCode.FAILED_PRECONDITION,
     "DISK_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "FENCED": grpc.StatusCode.ABORTED,
     "NOT_OWNER": grpc.StatusCode.ABORTED,

@@ -56,6 +56,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "AS_OF_FUTURE": (400, "That moment has not come yet"),
     "AS_OF_TOO_EARLY": (410, "Nothing was known by then"),
     "EPOCH_STALE": (409, "A newer supervisor has taken over"),
+    "ALERT_STATE": (409, "The alert is not in a state for that"),
     "MESSAGE_TOO_LARGE": (413, "The message is too large"),
     "DECOMPRESSED_TOO_LARGE": (413, "The message is too large once unpacked"),
     "MEDIA_TYPE": (415, "The body is of a type that is not read here"),
