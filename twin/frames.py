@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import Any, NamedTuple
 
 import msgspec
@@ -124,7 +125,7 @@ def read(content: memoryview, start: int) -> Found | None:
     columns: dict[str, Column] = {}
     at = 4 + size + -(4 + size) % 8
     for name, dtype, shape in index:
-        column = np.frombuffer(body, dtype, int(np.prod(shape)), at).reshape(shape)
+        column = np.frombuffer(body, dtype, prod(shape), at).reshape(shape)
         columns[name] = column
         at += column.nbytes + -column.nbytes % 8
     names = {kind: column_texts(columns, f"{NAMES}{kind}") for kind in kinds}
