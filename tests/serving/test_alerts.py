@@ -361,3 +361,45 @@ def test_the_history_of_an_alert_reads_like_any_twins(client):
     reply = client.ask("History", pb.HistoryRequest(kind="alert", id=ALERT, oldest_first=True))
 
     assert [entry.type for entry in reply.entries] == ["alert.raised.v1", "alert.acknowledged.v1"]
+
+
+def test_stock_that_falls_below_what_is_set_aside_or_nought_is_an_alert(tmp_path):
+    rules = """
+    [[rule]]
+    name = "low"
+    kind = "stock"
+    when = "on_hand < 0 OR on_hand - reserved < 0"
+    severity = "warning"
+    message = "{on_hand} of {product} at {site}, {reserved} set aside"
+    """
+    with watched(tmp_path / "twin", rules) as twin, twin.client() as client:
+        item = {"site": "W1", "product": "kits"}
+        low = "stock:W1:kits:low"
+
+        def said(type_, number, **facts):
+            return Event(f"stock.{type_}", "wms", "W1:kits", NOW + number, item | facts, "", "east")
+
+        client.ingest([said("counted", 0, quantity=10), said("reserved", 1, reserved=8)])
+        client.ingest([said("moved", 2, delta=-4)])
+        wait_for(client, low, "OPEN")
+        message = client.get("alert", low, "east").values["message"].value
+        client.ingest([said("moved", 3, delta=5)])
+        wait_for(client, low, "CLEARED")
+
+    assert message == "6 of kits at W1, 8 set aside"
+
+
+def test_an_alert_is_written_by_the_shard_of_its_subject_whichever_that_is(tmp_path):
+    with watched(tmp_path / "twin", shards=2) as twin, twin.client() as client:
+        client.ingest([condition(f"S{i}", 14.0) for i in range(20)])
+        until(lambda: ranked(client, limit=100).total == 20, "twenty alerts")
+
+        for number in range(20):
+            alert = client.get("alert", f"shipment:S{number}:warm")
+            act(client, alert.id, "acknowledge")
+            with_it = client.ingest([condition(f"S{number}", 15.0, NOW + 1)])
+            assert with_it[0].shard == alert.shard
+        assert {t.shard for t in client.search("alert", limit=50).twins} == {
+            "shipment/east/0",
+            "shipment/east/1",
+        }
