@@ -167,6 +167,8 @@ class GatewaySurface:
     async def columns(
         self, request: pb.ColumnsRequest, who: Identity
     ) -> AsyncIterator[pb.ColumnsReply]:
+        if request.tables:
+            raise BadRequest("tables are a shard's to answer; name kind and fields, or ask SQL")
         request.kind = self._kind(request.kind)
         _, sets = await resolve(self._shards, request.kind, request.where, who, request.when)
         sealed(sets, request)

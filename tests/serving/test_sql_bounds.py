@@ -12,7 +12,7 @@ from serving.sql_client import told
 from serving.wire import twin_pb2 as pb
 from tests.serving.querying import ENDLESS, querying
 from tests.serving.several import NOW, position, several
-from twin.errors import BadRequest, Overloaded, SqlAway, Unavailable
+from twin.errors import BadRequest, Overloaded, Refused, SqlAway, Unavailable
 
 
 def test_a_shard_that_does_not_answer_is_named_and_the_rest_is_answered(tmp_path):
@@ -101,3 +101,20 @@ def test_a_statement_that_does_not_even_end_when_interrupted_ends_the_process(tm
             client.sql("SELECT length(repeat('x', 150000000))")  # one call: no interrupt is seen
 
         assert ended.wait(30)
+
+
+def test_exact_columns_are_asked_of_shards_and_names_that_they_lack_are_refused(tmp_path):
+    with several(tmp_path, 1) as twin, twin.client() as client:
+        ask = pb.ColumnsRequest(tables=[pb.TableColumns(kind="shipment", columns=["id"])])
+        with pytest.raises(BadRequest, match="a shard's to answer"):
+            list(client.pieces("Columns", ask, 10))
+
+        address = twin.routes["shipment/east/0"]["address"]
+        with clients.Client(address, clients.minter(tmp_path, "test")) as shard:
+            assert list(shard.pieces("Columns", ask, 10))[-1].last
+            for kind, name in (("site", "id"), ("shipment", "nope"), ("shipment", "order_tie")):
+                wrong = pb.ColumnsRequest(tables=[pb.TableColumns(kind=kind, columns=[name])])
+                with pytest.raises(Refused):
+                    list(shard.pieces("Columns", wrong, 10))
+            with pytest.raises(BadRequest, match="ask a gateway"):
+                list(shard.pieces("Sql", pb.SqlRequest(sql="SELECT 1"), 10))
