@@ -158,9 +158,9 @@ class Fetch:
         kinds = [kind for kind in SHARD_KINDS[_kind(route)] if kind in wanted]
         request = pb.ColumnsRequest(when=when, have_epoch=held.epoch, have_offset=held.offset)
         for kind in kinds or SHARD_KINDS[_kind(route)][:1]:  # events: where the snapshot ends
-            columns = sorted(wanted.get(kind, ()))
+            columns = sorted(wanted.get(kind, ())) or [FEWEST]
             have = [name for name in columns if name in held.columns.get(kind, {})]
-            request.tables.add(kind=kind, columns=columns or [FEWEST], have=have)
+            request.tables.add(kind=kind, columns=columns, have=have)
         pieces = await self._ask(route, "Columns", request, who, room)
         first = pieces[0]
         raws: dict[str, list[bytes]] = {}
