@@ -6,6 +6,7 @@ Every time is RFC 3339 text in UTC and every value keeps its provenance; absent 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -33,6 +34,7 @@ OF_SHARDS = frozenset({"SearchReply.left", "PreviewReply.restated"})  # what onl
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(8192)  # values of a group share their as_of
 def rfc3339(us: int) -> str | None:
     """Return microseconds since 1970 as text; None where there is no time."""
     if us in {ABSENT, 0}:

@@ -18,46 +18,49 @@ DAY_US = 86_400 * 1_000_000
 
 def main(folder: Path) -> None:
     with connect(folder, name="analyst") as twin:
-        newest = shipments(twin)
-        moments(twin, newest)
-        history(twin, newest)
-        explain(twin, newest)
+        due = shipments(twin)
+        moments(twin, due)
+        history(twin, due)
+        explain(twin, due)
         sql(twin)
 
 
 def shipments(twin: Client) -> pa.Table:
-    print("shipments: the newest positions, and where each is from")
-    fields = ["lat", "lon", "supplier"]
-    table = twin.shipments("lat IS KNOWN", fields, "age(position)", limit=3)
+    print("shipments: what is due next, and who says so")
+    where = "delivered_at IS ABSENT AND promised_at IS KNOWN AND supplier IS KNOWN"
+    table = twin.shipments(where, ["supplier", "promised_at"], "promised_at", limit=3)
     for row in table.to_pylist():
-        place, age = f"{row['lat']:.2f} {row['lon']:.2f}", f"{row['position_age_s']:.0f} s old"
-        print(f"  {row['id']}  {place}  {age}  {row['position_source']}#{row['position_offset']}")
+        told_at = f"told {row['promise_age_s'] / 86_400:.0f} days ago"
+        source = f"{row['promise_source']}#{row['promise_offset']}"
+        print(
+            f"  {row['id']}  {row['promised_at']:%Y-%m-%d}  {row['supplier']}  {told_at}  {source}"
+        )
     said = told(table)
     print(f"  of {said['total']}  {said['mode']}  from {len(said['offsets'])} shards")
     return table
 
 
-def moments(twin: Client, newest: pa.Table) -> None:
+def moments(twin: Client, due: pa.Table) -> None:
     print("as_of: how many were delivered a month ago, and by now")
-    now = told(newest)["now"]
+    now = told(due)["now"]
     for name, view in (("then", twin.as_of(now - 30 * DAY_US)), ("now", twin.as_of(now))):
         table = view.shipments("delivered_at IS KNOWN", ["quantity", "delivered_at"])
         packs = sum(table["quantity"].drop_null().to_pylist())
         print(f"  {name}  {table.num_rows} shipments  {packs} packs")
 
 
-def history(twin: Client, newest: pa.Table) -> None:
+def history(twin: Client, due: pa.Table) -> None:
     print("history: the first that was heard of one shipment")
-    first = newest.slice(0, 1).to_pylist()[0]
-    table = twin.history("shipment", first["id"], first["region"], limit=3)
+    first = due.slice(0, 1).to_pylist()[0]
+    table = twin.history("shipment", first["id"], first["region"], limit=2)
     for row in table.to_pylist():
         print(f"  {row['event_time']:%Y-%m-%d}  {row['type']}  {row['outcome']}  {row['receipt']}")
 
 
-def explain(twin: Client, newest: pa.Table) -> None:
-    print("explain: why its latitude is what it is")
-    first = newest.slice(0, 1).to_pylist()[0]
-    table = twin.explain("shipment", first["id"], "lat", first["region"])
+def explain(twin: Client, due: pa.Table) -> None:
+    print("explain: why its promise is what it is")
+    first = due.slice(0, 1).to_pylist()[0]
+    table = twin.explain("shipment", first["id"], "promised_at", first["region"])
     decided = table.slice(0, 1).to_pylist()[0]
     print(
         f"  {decided['value']}  {decided['source']}  {decided['receipt']}  {told(table)['merge']}"
