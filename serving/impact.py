@@ -144,9 +144,9 @@ def walk(kind: str, id: str) -> list[Step]:
         sent = f"id IN (SELECT supplier FROM shipments WHERE {ships})"
         steps.append(Step("supplier", 2, "supplier", sent, ships))
     if kind != "site":
-        there = " AND ".join(
-            f"{field} IN (SELECT {field} FROM shipments WHERE {ships})"
-            for field in ("site", "product")
+        there = " AND ".join(  # stock is counted by product group
+            f"{held} IN (SELECT {brought} FROM shipments WHERE {ships})"
+            for held, brought in (("site", "site"), ("product", "product_group"))
         )
         steps.append(Step("stock", 3, "stock", there))
     return steps

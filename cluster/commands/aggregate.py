@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -86,7 +87,13 @@ def _print(groups: Groups, fields: list[str], measures: list[str], kind: str) ->
 
 
 def _row(row: dict[str, object], fields: list[str], measures: list[str]) -> tuple[str, ...]:
-    return tuple(show.plain(_unit(name), row[name]) or "-" for name in (*fields, *measures))
+    return tuple(_cell(name, row[name]) for name in (*fields, *measures))
+
+
+def _cell(name: str, value: object) -> str:
+    if isinstance(value, float) and math.isnan(value):  # of a group that knows none
+        return "-"
+    return show.plain(_unit(name), value) or "-"
 
 
 def _unit(name: str) -> str:

@@ -24,7 +24,7 @@ def shipments():
             one |= {
                 "supplier": f"P{n % 4}",
                 "country": "NG" if n % 2 else "VN",
-                "product_group": "ARV",
+                "product_group": "ARV" if n % 2 else "HRDT",
                 "product": f"D{n % 5}",
                 "quantity": n // 3,
             }
@@ -65,7 +65,7 @@ def events():
     for name, status in SUPPLIERS.items():
         say("supplier.status", name, {"status": status})
     for name in ("W0", "W1"):
-        for product in ("D1", "D2"):
+        for product in ("ARV", "ACT"):
             facts = {"site": name, "product": product, "quantity": len(product) + ord(name[1])}
             say("stock.counted", f"{name}:{product}", facts)
     for n, (name, one) in enumerate(shipments().items()):

@@ -44,7 +44,7 @@ def test_a_supplier_touches_its_open_shipments_their_sites_and_the_stock_there(c
     worth = sum(one.get("value_cents", 0) for one in mine.values()) / 100
     packs = sum(one["quantity"] for one in mine.values())
     sites = {one.get("site") for one in mine.values()} & SITES.keys()
-    products = {one["product"] for one in mine.values()}
+    groups = {one["product_group"] for one in mine.values()}
     found = told(reply)
 
     assert (reply.quantity, reply.value, reply.mode) == (packs, worth, pb.NORMAL)
@@ -58,10 +58,11 @@ def test_a_supplier_touches_its_open_shipments_their_sites_and_the_stock_there(c
     assert [twin.id for twin in found["shipment"].twins] == dearest
     assert {twin.id for twin in found["site"].twins} == sites
     stock = [
-        (site, p) for site in ("W0", "W1") for p in ("D1", "D2") if site in sites and p in products
+        (site, p) for site in ("W0", "W1") for p in ("ARV", "ACT") if site in sites and p in groups
     ]
     assert found["stock"].count == len(stock)
-    assert found["stock"].quantity == sum(2 + ord(site[1]) for site, _ in stock)
+    assert found["stock"].quantity == sum(3 + ord(site[1]) for site, _ in stock)
+    assert found["stock"].count > 0
 
 
 def test_a_site_touches_what_goes_there_its_stock_and_who_sent_it(client):
@@ -69,7 +70,7 @@ def test_a_site_touches_what_goes_there_its_stock_and_who_sent_it(client):
     mine = open_ones(lambda one: one.get("site") == "W0")
 
     assert found["shipment"].count == len(mine)
-    assert found["stock"].quantity == 2 * (2 + ord("0"))
+    assert found["stock"].quantity == 2 * (3 + ord("0"))
     assert {twin.id for twin in found["supplier"].twins} == {
         one["supplier"] for one in mine.values()
     }

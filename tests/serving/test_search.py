@@ -181,7 +181,7 @@ def test_a_cursor_of_another_question_or_tenant_or_an_altered_one_is_refused(wor
             ),
         ),
         (
-            "site IN (SELECT site FROM stock WHERE product = 'D1' AND site IN "
+            "site IN (SELECT site FROM stock WHERE product = 'ARV' AND site IN "
             "(SELECT id FROM sites WHERE name LIKE 'H%'))",
             lambda one: one.get("site") == "W0",
         ),
