@@ -26,7 +26,6 @@ ALIAS = {"ReceiptsRequest.ids": "id"}
 TIMES = frozenset({"at", "known_at", "since", "until"})
 BOUNDS: dict[str, tuple[float, float]] = {
     "limit": (1, 10_000),
-    "RehearseRequest.limit": (1, 10_000),
     "SqlRequest.limit": (1, 1_000_000),
     "depth": (1, 8),
     "max_age_s": (0, 1e12),
