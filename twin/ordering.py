@@ -21,7 +21,7 @@ from twin.filters import compile_term
 from twin.kinds import Dtype
 from twin.names import compare_names, words_at
 from twin.query import View
-from twin.terms import ID, Constant, Term
+from twin.terms import ID, Age, Constant, Term, named
 from twin.words import met
 
 MOST = 8  # terms of an order
@@ -80,6 +80,8 @@ def _key(kind: str, part: str) -> By:
     term = compile_term(kind, name)
     if isinstance(term, Constant):
         raise BadRequest(f"{part!r} is no field to order by; name one")
+    if isinstance(term, Age):  # what grows between two pages is no place to go on from
+        return By(named(kind, f"as_of({term.group})"), not down)
     return By(term, down)
 
 

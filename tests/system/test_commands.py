@@ -33,7 +33,7 @@ def rows(tmp_path):
             "FIELD_UNKNOWN",
             "did you mean country?\n",
         ),
-        (("search", "shipment", "lat >"), FAILED, "INVALID_ARGUMENT", "FIELD OP VALUE"),
+        (("search", "shipment", "lat >"), FAILED, "INVALID_ARGUMENT", "docs/filters.md"),
         (("predict", "no-such"), FAILED, "ENTITY_NOT_FOUND", "check the id"),
         (("ingest", "FILE", "--mapping", "plases"), FAILED, "MAPPING_UNKNOWN", "places"),
         (("ingest", "FILE", "--mapping", "scms"), FAILED, "COLUMN_UNKNOWN", "use one of id"),

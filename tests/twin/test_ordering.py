@@ -129,6 +129,18 @@ def test_many_that_are_alike_are_put_in_order_by_id():
     assert (view.ids(after), left) == (sorted(names)[10:20], 990)
 
 
+def test_an_order_by_age_goes_on_where_it_was_though_all_have_grown_older():
+    ledger = Ledger()
+    ledger.offer(message(*(event(id=f"e{n}", subject=f"S{n}", time=T0 - n) for n in range(5))))
+    view = View(ledger.state.snapshot(), "shipment", "demo", "east", NOW)
+    by = parse_order("shipment", "-age(position)")
+
+    first, places, _ = ordered(view, view.rows(), by, 2)
+    later = view._replace(now_us=NOW + 10**6)
+    rest, _, _ = ordered(later, later.rows(), by, 9, places[-1])
+    assert [*view.ids(first), *view.ids(rest)] == ["S4", "S3", "S2", "S1", "S0"]
+
+
 @pytest.fixture
 def view():
     ledger = Ledger()
