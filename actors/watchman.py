@@ -94,7 +94,7 @@ class Watchman:
         self._crossings = Crossings(self._recall)
         until = self._load()
         self._catching_up = self._crossings.keeps = True
-        for frame in self._shard.frames(since):
+        for frame in self._shard.frames(since) if since < until else ():
             if frame.first >= until:
                 break
             if not frame.size:

@@ -21,6 +21,7 @@ from serving.wire import twin_pb2 as pb
 from twin.alerts import ALERT
 from twin.columns import event_ids
 from twin.contracts import CONTRACTS
+from twin.filters import compile_filter
 from twin.frames import Frame
 from twin.kinds import KINDS
 from twin.query import View
@@ -58,13 +59,18 @@ class AlertTail:
         name = self._shard.name
         start = min(getattr(request, "from").get(name, end), end)
         limit = min(request.limit or LIMIT, MOST)
+        compile_filter(ALERT, request.where)
+        frames = self._read(start, end)
+        if isinstance(frames, list) and not frames:  # as mostly: no snapshot is taken for it
+            self._shard.require_marker()
+            return pb.AlertsReply(now=self._clock(), next={name: end})
         snapshot = self._shard.snapshot()
         view = View(snapshot, ALERT, who.tenant, self._shard.rule.region, self._clock())
         wanted = np.zeros(snapshot.tables[ALERT].size, np.bool_)
         wanted[view.rows(request.where)] = True
         found: list[tuple[Frame, int]] = []
         following, until = start, time.monotonic() + LONGEST_S
-        for frame in self._read(start, end):
+        for frame in frames:
             at = self._of(frame, start, wanted)
             found.extend((frame, i) for i in at.tolist())
             following = max(following, frame.first + frame.size)

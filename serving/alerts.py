@@ -32,6 +32,7 @@ from twin.alerts import ALERT
 from twin.crossings import MOST_HELD
 from twin.errors import (
     BadRequest,
+    Compacted,
     Fatal,
     Fenced,
     Overloaded,
@@ -213,6 +214,10 @@ class Watch:
             except Fatal as e:
                 self._end(e)
                 return
+            except Compacted as e:  # its mark is older than the journal: what is so now, is judged
+                log.warning("%s: what was not judged is gone: %s", self._shard.name, e)
+                begun, since = False, self._shard.next
+                continue
             except Exception as e:  # a thread's boundary: logged, and tried again
                 level = logging.INFO if isinstance(e, Retryable) else logging.CRITICAL
                 log.log(level, "%s: alerts wait", self._shard.name, exc_info=True)

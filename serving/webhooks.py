@@ -29,6 +29,7 @@ POLL_S = 0.25  # between two looks where nothing new was found
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0  # between attempts: doubled each time, with jitter
 ATTEMPTS = 10  # about five minutes; then it is put aside, so that what follows is told
 TIMEOUT_S = 5.0  # for an endpoint to answer
+PATIENCE = 20  # failed looks, as while a shard moves, before Status says so
 AT_ONCE = 100  # events fetched together
 
 
@@ -116,6 +117,12 @@ class Courier:
             self.standing.offsets.update(reply.next)
             self._note()
         return bool(reply.events)
+
+    def stuck(self, why: str) -> None:
+        """Note why nothing can be fetched, for Status."""
+        if self.standing.failing != why:
+            self.standing.failing = why
+            self._note()
 
     def _bring(self, post: Post) -> bool:
         """Post until it is taken, or put aside; False if it is to end before."""
@@ -221,6 +228,7 @@ class Webhooks:
 
     def _run(self, hook: Webhook) -> None:
         courier: Courier | None = None
+        failed = 0
         while not self._stop.is_set():
             pause = POLL_S
             try:
@@ -232,8 +240,14 @@ class Webhooks:
                     jitter=self._jitter,
                 )
                 pause = 0.0 if courier.step() else POLL_S
+                if failed >= PATIENCE:
+                    courier.stuck("")
+                failed = 0
             except Retryable as e:
                 pause = max(POLL_S, e.retry_after)
+                failed += 1
+                if courier is not None and failed >= PATIENCE:
+                    courier.stuck(f"{e.code}: {e}")
             except (Refused, OSError) as e:  # its filter, its secret, or a full disk
                 log.error("webhook %s: %s", hook.name, e)  # noqa: TRY400 - no trace is needed
                 pause = LONGEST_WAIT_S

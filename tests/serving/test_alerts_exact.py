@@ -18,7 +18,7 @@ from tests.system.running import until
 from twin.contracts import CONTRACTS
 
 SHARD = "shipment/east/0"
-KILLS = 3
+KILLS = 2
 
 
 def evaluated(readings):
@@ -120,7 +120,7 @@ def test_a_watchman_that_is_overtaken_reads_in_the_journal_what_it_missed(tmp_pa
 def test_no_alert_is_lost_or_doubled_when_a_shard_is_killed_under_load(tmp_path):
     folder = made(tmp_path / "twin")
     lay(folder)
-    readings = flapping(5, 2400)
+    readings = flapping(5, 1600)
     events = sent(readings)
     batches = [events[i : i + 4] for i in range(0, len(events), 4)]
     host, done = LoneHost(), 0
