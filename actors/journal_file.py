@@ -187,8 +187,8 @@ class FileJournal:
             if place is None:
                 continue
             path = self._folder / f"e{part[0]}" / part[1]
-            raw = self._disk.read(path, place.start, place.end - place.start)
-            found = frames.read(memoryview(raw), 0)
+            raw = self._disk.view(path, place.start, place.end - place.start)
+            found = frames.read(raw, 0)
             return found.frame if found else None
         return None
 

@@ -209,3 +209,24 @@ def test_a_failed_sync_drops_the_pages_and_the_next_one_succeeds_without_them(rn
     assert disk.read(Path("/s")) == b"lost"
     system.power_cut()
     assert disk.read(Path("/s")) == bytes(4)
+
+
+@pytest.mark.parametrize("start", [0, 1, 4096, 300_001])
+def test_a_view_of_a_file_is_what_is_read_of_it(disk, folder, start):
+    content = bytes(range(256)) * 4096
+    disk.replace(folder / "file", content)
+
+    for length in (0, 10, 400_000, len(content)):
+        assert bytes(disk.view(folder / "file", start, length)) == content[start:][:length]
+    with pytest.raises(FileNotFoundError):
+        disk.view(folder / "nowhere", 0, 1 << 20)
+
+
+def test_a_view_outlives_its_file(disk, folder):
+    content = bytes(range(256)) * 4096
+    disk.replace(folder / "file", content)
+
+    view = disk.view(folder / "file", 5, 1 << 19)
+    disk.remove(folder / "file")
+
+    assert bytes(view) == content[5:][: 1 << 19]
