@@ -126,7 +126,7 @@ def test_no_alert_is_lost_or_doubled_when_a_shard_is_killed_under_load(tmp_path)
     host, done = LoneHost(), 0
     for epoch in range(1, KILLS + 2):
         begun = host.begin(spec(folder, epoch), 60)
-        with client(folder, begun.address) as asks:
+        with client(folder, begun.address, 20.0 if epoch > KILLS else 1.0) as asks:
             last = epoch == KILLS + 1
             killer = threading.Timer(0.25 * epoch, host.process.send_signal, [signal.SIGKILL])
             if not last:
