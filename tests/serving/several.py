@@ -7,6 +7,7 @@ import json
 import threading
 from contextlib import contextmanager
 
+from actors.bases import Bases
 from actors.checkpoints import Checkpoints
 from actors.disk import OsDisk
 from actors.journal_file import FileJournal
@@ -57,6 +58,7 @@ class Several:
             checkpoints=Checkpoints(OsDisk(), home),
             clock=self.clock,
         )
+        shard.bases = Bases(OsDisk(), home, shard.rule)
         shard.recover()
         served = serve(shard, self.folder / "key", self.clock, lambda _: self.ended.set())
         self._held[name, epoch] = served

@@ -1,5 +1,6 @@
 """The past through a gateway: what was true, what was known, what changed and since when."""
 
+import pyarrow as pa
 import pytest
 
 from serving.wire import twin_pb2 as pb
@@ -179,3 +180,30 @@ def test_a_diff_compares_what_is_computed_as_well(world):
     assert diff("quantity") == []
     with pytest.raises(UnknownField, match="did you mean quantity"):
         diff("quantit")
+
+
+def test_columns_of_an_earlier_moment_are_of_its_twins_alone(world):
+    def ids(**when):
+        request = pb.ColumnsRequest(kind="shipment", fields=["quantity"], when=pb.When(**when))
+        pieces = {}
+        for piece in world.client.pieces("Columns", request):
+            pieces.setdefault(piece.shard, []).append(piece.arrow)
+        tables = [pa.ipc.open_stream(b"".join(raw)).read_all() for raw in pieces.values()]
+        return sorted(id for table in tables for id in table["id"].to_pylist())
+
+    assert ids() == ["S1", "S2"]
+    assert ids(at=NOW - 60 * HOUR) == ["S1"]
+    assert ids(known_at=world.known) == ["S1"]
+
+
+def test_status_says_what_is_kept_of_the_past_and_what_it_takes(world):
+    surface = world.twin.surface(history(world).shard)
+    surface.shard.checkpoint()
+    [held] = [s.bases for s in world.client.status().shards if s.name == surface.shard.name]
+
+    assert held.count == 1
+    assert 0 < held.bytes < held.bytes_bound
+    assert NOW < held.oldest <= world.now
+    assert get(world, known_at=world.known)["status"].text == "DEPARTED"
+    request = pb.SearchRequest(kind="shipment", when=pb.When(known_at=held.oldest))
+    assert "S1" in [twin.id for twin in world.ask("Search", request).twins]
