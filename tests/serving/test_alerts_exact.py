@@ -70,9 +70,11 @@ def test_alerts_are_what_an_offline_evaluation_of_the_journal_says(tmp_path):
             client.ingest(events[at : at + size])
             at += size
         wanted = evaluated(readings)
-        until(lambda: sum(map(len, journaled(client).values())) >= count(wanted), "all alerts")
+        complete(client, wanted)
 
         assert journaled(client) == wanted
+        live, rebuilt = twin.surface(SHARD).shard.verify()
+        assert live == rebuilt
 
 
 def count(said):
