@@ -25,11 +25,11 @@ from twin.alerts import ALERT, alert_id, named
 from twin.caught import Caught, Plan, caught_of, joined, piece, plans_of, sight
 from twin.columns import Message
 from twin.crossings import SWEPT, Crossing, Crossings, Held
-from twin.errors import UnknownKey
+from twin.errors import BadRequest, UnknownKey
 from twin.events import Row, columns_of
 from twin.frames import Frame
 from twin.kinds import ABSENT
-from twin.outcomes import Outcome
+from twin.outcomes import Outcome, Reason
 from twin.rules import Ready
 from twin.sources import OWN
 from twin.transition import Snapshot, State
@@ -247,7 +247,11 @@ class Watchman:
             return before
         row = acted(alert, what, scene, self._clock())
         message = Message(columns_of([row]), tenant, writer, own=True)
-        return int(self._shard.offer([message])[0].offset[0])
+        receipt = self._shard.offer([message])[0]
+        if receipt.outcome[0] in (Outcome.PARKED, Outcome.REJECTED):
+            reason = Reason(int(receipt.reason[0])).name
+            raise BadRequest(f"what is to be written down is refused: {reason}; send other texts")
+        return int(receipt.offset[0])
 
     def _offer(self, said: dict[str, list[Row]]) -> None:
         if not said:

@@ -57,7 +57,7 @@ class AlertTail:
         """Return events from where the request says, a bounded number; and where to go on."""
         end = self._shard.next
         name = self._shard.name
-        start = min(getattr(request, "from").get(name, end), end)
+        start = max(0, min(getattr(request, "from").get(name, end), end))
         limit = min(request.limit or LIMIT, MOST)
         compile_filter(ALERT, request.where)
         frames = self._read(start, end)

@@ -23,6 +23,7 @@ from twin.texts import texts
 
 STANDING = f"state IN ('{OPEN}', '{ACKNOWLEDGED}')"  # what waits for a person, or has one
 LIMIT = 50
+LONGEST_ID = 200  # characters: a kind, an id of 128, a rule
 MOST = 10_000  # alerts that are ranked, of each shard: the most urgent ones
 REHEARSE_S = 600.0  # for a shard to replay its journal, unless the caller allows less
 EXAMPLES = 5
@@ -67,6 +68,8 @@ class GatewayAlerts:
 
     async def act(self, request: pb.ActRequest, who: Identity) -> pb.ActReply:
         """Have the shard of an alert do what a person asks for."""
+        if len(request.alert) > LONGEST_ID:
+            raise BadRequest(f"an alert's id has at most {LONGEST_ID} characters", "BAD_ID")
         about = named(request.alert)
         if not about.kind:
             raise UnknownKey(f"{request.alert!r} names no alert; look with `twin alerts`")

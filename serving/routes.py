@@ -138,7 +138,7 @@ class Routes:
     def _keeper(self, region: str, tenant: str, alert: str) -> Route:
         kind, id = keeper(ALERT, alert)
         if not kind:
-            raise UnknownKey(f"{alert!r} names no alert; KIND:ID:RULE does")
+            raise UnknownKey(f"{alert[:60]!r} names no alert; KIND:ID:RULE does")
         return self.owner(kind, region, tenant, texts([id]))[0]
 
     def _written(self, kind: str, region: str) -> list[Route]:

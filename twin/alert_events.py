@@ -26,6 +26,7 @@ from twin.derived import MADE_UP
 from twin.errors import BadRequest
 from twin.events import Row
 from twin.kinds import ABSENT, KINDS, Dtype, Milestone
+from twin.promises import DAY_US
 from twin.rules import fields_of
 from twin.sources import OWN
 from twin.texts import hashes, texts
@@ -34,6 +35,7 @@ Word = Callable[[int], str]
 Cells = Mapping[str, Any]  # column -> value of one twin, of the groups that are known
 LONGEST_NOTE = 2000  # characters
 LONGEST_MESSAGE = 500
+LONGEST_SNOOZE_US = 366 * DAY_US
 ACTIONS = ("acknowledge", "assign", "snooze", "unsnooze", "comment")
 _BEFORE = {  # the states from which each may happen
     What.NOTICED: (QUIET, CLEARED, ""),
@@ -176,8 +178,8 @@ def _done(what: Action, state: str, now_us: int) -> tuple[str, dict[str, Any]]:
             raise BadRequest(f"to assign takes an owner of 1 to {LONGEST_MESSAGE} characters")
         return "alert.assigned", {"owner": what.owner}
     if what.action == "snooze":
-        if what.until_us <= now_us:
-            raise BadRequest("to snooze takes a moment in the future as `until`")
+        if not now_us < what.until_us <= now_us + LONGEST_SNOOZE_US:
+            raise BadRequest("to snooze takes a moment within the next year as `until`")
         facts = {"state": SNOOZED, "snoozed_until": what.until_us, "snoozed_by": what.by}
         return "alert.snoozed", facts
     if what.action == "unsnooze":

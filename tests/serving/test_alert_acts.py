@@ -110,6 +110,8 @@ def test_what_is_cleared_while_it_is_snoozed_stays_cleared(client, twin):
         (ALERT, "burn", {}, BadRequest, "INVALID_ARGUMENT"),
         (ALERT, "assign", {}, BadRequest, "INVALID_ARGUMENT"),
         (ALERT, "snooze", {"until": NOW - 1}, BadRequest, "INVALID_ARGUMENT"),
+        (ALERT, "snooze", {"until": 2**62}, BadRequest, "INVALID_ARGUMENT"),
+        ("x" * 5000, "acknowledge", {}, BadRequest, "BAD_ID"),
         (ALERT, "comment", {"note": "x" * 2001}, BadRequest, "INVALID_ARGUMENT"),
         (ALERT, "unsnooze", {}, BadRequest, "ALERT_STATE"),
     ],
