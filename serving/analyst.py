@@ -224,27 +224,6 @@ class Analyst:
         found: pa.Table = tables.reasons(self._asking.ask("Explain", request))
         return found
 
-    def watch(
-        self,
-        kind: str = "shipment",
-        where: str = "",
-        fields: Sequence[str] = (),
-        region: str = "",
-        cursor: str = "",
-    ) -> Iterator[pa.Table]:
-        """Yield what matches now, then its changes as they come; close it to end.
-
-        Columns: change (entered, changed or left), offset, and those of a table of twins. `told`
-        says the cursor to go on with: a later `watch` misses nothing and repeats nothing.
-        """
-        if self._at or self._known_at:
-            raise BadRequest("what was does not change; watch without as_of")
-        tables = _tables()
-        request = pb.SubscribeRequest(
-            kind=kind, where=where, fields=fields, region=region, cursor=cursor
-        )
-        return _watched(tables, self._asking, request)
-
     def _pages(self, request: pb.SearchRequest, limit: int) -> Iterator[pb.SearchReply]:
         left = limit
         while True:
@@ -255,11 +234,6 @@ class Analyst:
             request.cursor = reply.cursor
             if not reply.cursor or (limit and left <= 0):
                 return
-
-
-def _watched(tables: Any, asking: Asking, request: pb.SubscribeRequest) -> Iterator[pa.Table]:
-    for reply in asking.pieces("Subscribe", request):
-        yield tables.changes(request.kind, request.fields, reply)
 
 
 def _tables() -> Any:

@@ -82,7 +82,7 @@ class Client:
     most. No answer of a writer is taken that was replaced: it is FENCED, a Retryable.
 
     What is many rows is a pyarrow.Table (`serving.analyst`): shipments, sites, suppliers, stock,
-    alerts, sql, history, explain, watch. The same as messages: `past` and `alerting`.
+    alerts, sql, history, explain. The same as messages: `past` and `alerting`.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Client:
         self.shipments, self.sites, self.stock = analyst.shipments, analyst.sites, analyst.stock
         self.suppliers, self.alerts = analyst.suppliers, analyst.alerts
         self.history, self.explain = analyst.history, analyst.explain
-        self.as_of, self.watch = analyst.as_of, analyst.watch
+        self.as_of = analyst.as_of
         self.receipts, self.receipt = told.receipts, told.receipt
         self.quarantine, self.redrive = told.quarantine, told.redrive
 
