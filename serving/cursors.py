@@ -17,7 +17,7 @@ from pathlib import Path
 from twin.errors import BadRequest
 
 TAG = 16  # bytes
-LONGEST = 8192  # characters
+LONGEST = 65_536  # characters: a place names texts that twins are in order by
 
 
 def sealed(key: Path, question: Sequence[bytes | str], place: bytes) -> str:

@@ -197,13 +197,12 @@ def _after(
         bound, place = _read(key, words, place)
         found |= same & (rank > bound)
         same &= rank == bound
-    id, end, region = place.partition(b"\0")
-    if not end or len(place) > 512:
-        raise _foreign()
+    down = _id_down(by)
+    id, region = _heard(place, down)
     tied = np.flatnonzero(same)
     sign = compare_names(view.within(rows[tied]), id, prefix=False)
     later = view.region.encode() > region
-    found[tied] = (sign < 0 if _id_down(by) else sign > 0) | ((sign == 0) & later)
+    found[tied] = (sign < 0 if down else sign > 0) | ((sign == 0) & later)
     return found
 
 
@@ -218,22 +217,13 @@ def _read(key: By, words: list[str] | None, place: bytes) -> tuple[np.uint64, by
         if len(place) < 8:
             raise _foreign()
         return np.uint64(int.from_bytes(place[:8], "big")), place[8:]
-    raw, at = bytearray(), 0
-    flip = 0xFF if key.down else 0
-    while True:
-        pair = bytes(byte ^ flip for byte in place[at : at + 2])
-        if pair == _END:
-            break
-        if len(pair) < 2:
-            raise _foreign()
-        raw.append(pair[0])
-        at += 2 if pair == _ZERO else 1
+    raw, place = _heard(place, key.down)
     word = raw.decode("utf-8", "surrogateescape")
     held = words or []
     left = bisect.bisect_left(held, word)
     rank = 2 * left + (1 if left < len(held) and held[left] == word else 0)
     number = np.uint64(rank) ^ _SIGN
-    return ~number if key.down else number, place[at + 2 :]
+    return ~number if key.down else number, place
 
 
 def _places(
@@ -260,9 +250,23 @@ def _places(
         told.append(
             [_ABSENT if no else part for no, part in zip(absent.tolist(), parts, strict=True)]
         )
-    region = b"\0" + view.region.encode()
-    told.append([ids[i].encode() + region for i in at.tolist()])
+    down, region = _id_down(by), view.region.encode()
+    told.append([_spelt(ids[i], down) + region for i in at.tolist()])
     return [b"".join(parts) for parts in zip(*told, strict=True)]
+
+
+def _heard(place: bytes, down: bool) -> tuple[bytes, bytes]:
+    """Return the text that a place begins with, and the rest of the place."""
+    raw, at = bytearray(), 0
+    flip = 0xFF if down else 0
+    while True:
+        pair = bytes(byte ^ flip for byte in place[at : at + 2])
+        if pair == _END:
+            return bytes(raw), place[at + 2 :]
+        if len(pair) < 2:
+            raise _foreign()
+        raw.append(pair[0])
+        at += 2 if pair == _ZERO else 1
 
 
 def _spelt(word: str, down: bool) -> bytes:

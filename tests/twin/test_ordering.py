@@ -24,6 +24,7 @@ NAMES = (
     "value_cents",
     "source(order)",
     "quantity - lat",
+    "id",
 )
 keys = st.lists(st.tuples(st.sampled_from(NAMES), st.booleans()), max_size=3)
 
@@ -49,6 +50,9 @@ def value(twin, name):
 def before(keys, known, one, other):
     """Return -1, 0 or 1: by each key, what is absent last; then by id, then by region."""
     for name, down in keys:
+        if name == "id":  # what follows it does not count: ids of two regions may be the same
+            falls = down and one[0] != other[0]
+            return ((one > other) - (one < other)) * (-1 if falls else 1)
         a, b = value(known[one], name), value(known[other], name)
         if a is None or b is None:
             if (a is None) != (b is None):
