@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.twin.histories import DAY, NOW, ORDER, T0, Ledger, decoded, event, message
-from twin.errors import BadRequest, TooMany, UnknownField
-from twin.kinds import Milestone
 from twin.compare import time_us
+from twin.errors import BadRequest, TooMany, UnknownField
 from twin.fields import check_field, unit
 from twin.grouping import groups, labelled
+from twin.kinds import Milestone
 from twin.ordering import ordered, parse_order
 from twin.query import View
 
