@@ -37,7 +37,6 @@ from twin.errors import (
     Fenced,
     Overloaded,
     Retryable,
-    TwinError,
     Unavailable,
 )
 from twin.kinds import KINDS
@@ -233,12 +232,7 @@ class Watch:
             self._write_mark(mark)
 
     def _in_writer(self, work: Callable[[], None]) -> None:
-        try:
-            self._io.submit(work).result()
-        except RuntimeError as e:
-            if isinstance(e, TwinError):
-                raise
-            raise Unavailable("the writer has ended", 0.1) from e  # it is being stopped
+        self._io.submit(work).result()
 
     def _read_mark(self) -> int:
         """Return from which offset on it is to be judged what the last writer may not have."""
