@@ -153,9 +153,11 @@ class Watchman:
     @property
     def judged(self) -> int:
         """Return an offset before which everything was judged."""
-        end = self._shard.next  # before the look: what comes meanwhile lies behind it
+        return self._shard.lend(self._judged)  # between two commits: what is applied was caught
+
+    def _judged(self, live: Snapshot) -> int:
         waits = [one.first for one in list(self._queue)[:1]]
-        return min([end, *waits, *(at for at in (self._missed, self._reading) if at >= 0)])
+        return min([live.offset, *waits, *(at for at in (self._missed, self._reading) if at >= 0)])
 
     def _is_due(self, one: Ready, now_us: int) -> bool:
         if one.rule.name in self._fresh:

@@ -25,12 +25,17 @@ from twin.filters import compile_filter
 from twin.frames import Frame
 from twin.kinds import KINDS
 from twin.query import View
+from twin.transition import Snapshot
 
 KEPT = 20_000  # events in memory
 LIMIT, MOST = 200, 1000  # events in an answer
 LONGEST_S = 0.5  # of reading the journal for one answer: what is left is for the next
 FIELDS = tuple(field.name for field in KINDS[ALERT].fields)
 _IS_ALERT = np.array([contract.kind == ALERT for contract in CONTRACTS] + [False])
+
+
+def _offset(live: Snapshot) -> int:
+    return live.offset
 
 
 class AlertTail:
@@ -55,7 +60,7 @@ class AlertTail:
 
     def answer(self, request: pb.AlertsRequest, who: Identity) -> pb.AlertsReply:
         """Return events from where the request says, a bounded number; and where to go on."""
-        end = self._shard.next
+        end = self._shard.lend(_offset)  # between two commits: none is applied and not watched
         name = self._shard.name
         start = max(0, min(getattr(request, "from").get(name, end), end))
         limit = min(request.limit or LIMIT, MOST)

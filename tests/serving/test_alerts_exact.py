@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from serving.access import Identity
 from serving.client import Client
 from serving.minting import minter
 from serving.wire import twin_pb2 as pb
@@ -117,6 +118,34 @@ def test_a_watchman_that_is_overtaken_reads_in_the_journal_what_it_missed(tmp_pa
 
         assert twin.surface(SHARD).alerts.watch.watchman.overtaken
         assert journaled(client) == wanted
+
+
+def test_who_asks_while_a_commit_is_under_way_is_told_of_it_then_or_later(tmp_path):
+    with watched(tmp_path / "twin") as twin, twin.client() as client:
+        client.ingest(sent([("S0", 3.0)]))
+        surface = twin.surface(SHARD).alerts
+        shard, answers = surface._shard, []
+        request = pb.AlertsRequest(events=True)
+        getattr(request, "from").update({SHARD: 0})
+        who = Identity("test", "demo", "", frozenset(["read"]), 0)
+
+        def ask(frame, outcome):
+            asking = threading.Thread(
+                target=lambda: answers.append(
+                    (surface._tail.answer(request, who), surface.watch.watchman.judged)
+                )
+            )
+            asking.start()
+            asking.join(0.1)  # it waits for the commit, or it would not see it
+
+        shard.watches = (ask, *shard.watches)
+        client.ingest(sent([("S0", 3.0), ("S0", 14.0)]))
+        until(lambda: count(journaled(client)) == 1, "the alert")
+        until(lambda: len(answers) >= 2, "answers")
+
+        for answer, _ in answers:
+            told_of = [event.alert for event in answer.events]
+            assert told_of or answer.next[SHARD] <= 3
 
 
 def test_no_alert_is_lost_or_doubled_when_a_shard_is_killed_under_load(tmp_path):
