@@ -145,7 +145,7 @@ def test_who_asks_while_a_commit_is_under_way_is_told_of_it_then_or_later(tmp_pa
 
         for answer, _ in answers:
             told_of = [event.alert for event in answer.events]
-            assert told_of or answer.next[SHARD] <= 3
+            assert told_of or answer.next[SHARD] <= 2  # where the alert is journaled
 
 
 def test_no_alert_is_lost_or_doubled_when_a_shard_is_killed_under_load(tmp_path):
