@@ -12,16 +12,21 @@ from hypothesis import settings
 
 from cluster.haproxy_environment import environment as serve_environment
 
+# With `-n 2` a worker inherits what its controller set for itself: each has a Ray of its own.
+has_own = "PYTEST_XDIST_WORKER" in os.environ
+keep = os.environ.__setitem__ if has_own else os.environ.setdefault
 # Read when Ray is first imported, so set before any test module is.
 RAY_HOME = Path(tempfile.gettempdir()) / f"twt-{secrets.token_hex(3)}"  # short: sockets lie in it
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(RAY_HOME / "ray_token"))
-os.environ.setdefault("RAY_TMPDIR", str(RAY_HOME))
+keep("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+keep("RAY_USAGE_STATS_ENABLED", "0")
+keep("RAY_AUTH_MODE", "token")
+keep("RAY_AUTH_TOKEN_PATH", str(RAY_HOME / "ray_token"))
+keep("RAY_TMPDIR", str(RAY_HOME))
 SERVE_HOME = Path(tempfile.mkdtemp(prefix="tws-"))
 for name, value in serve_environment(SERVE_HOME, 21_000 + secrets.randbelow(5000)).items():
-    os.environ.setdefault(name, value)
+    keep(name, value)
+
+TWINS = ("test_serve.py", "test_drill_kill.py", "test_sql_process.py", "test_bench_cases.py")
 
 settings.register_profile("quick", max_examples=50, deadline=None, print_blob=True)
 settings.register_profile("slow", max_examples=2000, deadline=None, print_blob=True)
@@ -35,6 +40,14 @@ def pytest_configure(config):
     settings.load_profile("quick")
     if config.option.seed is None:
         config.option.seed = secrets.randbelow(2**32)
+
+
+def pytest_collection_modifyitems(items):
+    """Keep together what shares a fixture: a file, and all that starts a whole twin or Ray."""
+    for item in items:
+        path = item.path.relative_to(Path(__file__).parent)
+        group = "twins" if path.parts[0] == "system" or path.name in TWINS else str(path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_unconfigure():

@@ -17,7 +17,8 @@ from tests.serving.querying import querying
 from tests.small_twin import REGION, small_twin
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "DESIGN.md", "GLOSSARY.md", "CHANGELOG.md")
+DOCS = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
+PAGES = ("README.md", "DESIGN.md", "GLOSSARY.md", "CHANGELOG.md", *DOCS)
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 BLOCK = re.compile(r"^```(?:bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -57,7 +58,9 @@ def parse(command: click.Command, words: list[str], parent: click.Context | None
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_that_a_page_links_to_is_there(page):
-    missing = [path for path in LINK.findall(read(page)) if not (ROOT / path).exists()]
+    home = (ROOT / page).parent
+    paths = [path for path in LINK.findall(read(page)) if "://" not in path]
+    missing = [path for path in paths if not (home / path).exists()]
 
     assert missing == []
 

@@ -15,7 +15,16 @@ PACKAGES = ("twin", "actors", "training", "serving", "scenarios", "cluster")
 WORD = re.compile(r"[A-Z][A-Z0-9]+(_[A-Z0-9]+)+")  # as every code word of more than one is written
 # Words of that form in the source that nobody is answered with: the names of variables, of gRPC's
 # statuses where they are compared, and rows of tables for codes that are not raised (yet).
-OTHERS = ("MADV_", "RAY_", "TWIN_", "SUPPLY_TWIN_", "SC_", "NO_COLOR", "PERMISSION_DENIED")
+OTHERS = (
+    "MADV_",
+    "RAY_",
+    "TWIN_",
+    "SUPPLY_TWIN_",
+    "SC_",
+    "NO_COLOR",
+    "PERMISSION_DENIED",
+    "MALLOC_",
+)
 TABLES = ("TABLE", "_STATUS", "__all__")  # code word -> HTTP or gRPC status; names of constants
 ONE_WORD = ("MALFORMED", "OVERLOADED", "FENCED", "INTERNAL", "UNAVAILABLE")
 
