@@ -40,6 +40,7 @@ COMMANDS: dict[str, Entry] = {
     "alerts": Entry("What needs a person, the worst first; acknowledge, assign.", "server"),
     "rules": Entry("What raises alerts: list, check, try on the history.", "server"),
     "impact": Entry("What a failing supplier, site or lane touches, and its worth.", "server"),
+    "watch": Entry("Twins that match, then every change of them as it happens.", "server"),
     "sql": Entry("Read-only SQL over twins, their events and the quarantine.", "server"),
     "history": Entry("What happened to one twin, event by event.", "server"),
     "diff": Entry("What differs between two moments, of one twin or of many.", "server"),

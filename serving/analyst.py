@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from serving.client_search import Asking
+from serving.client_watch import Watching
 from serving.records import TwinState, fallback, including, state, when
 from serving.sql_client import Statements, told
 from serving.wire import twin_pb2 as pb
@@ -223,6 +224,27 @@ class Analyst:
         )
         found: pa.Table = tables.reasons(self._asking.ask("Explain", request))
         return found
+
+    def watch(
+        self,
+        kind: str = "shipment",
+        where: str = "",
+        fields: Sequence[str] = (),
+        region: str = "",
+        cursor: str = "",
+    ) -> Iterator[pa.Table]:
+        """Yield what matches now, then its changes as they come; close it to end.
+
+        Columns: change (entered, changed or left), offset, absent (fields of which nothing is known
+        any more), and those of a table of twins; of one that changed, those that were told. A table
+        without rows is a bookmark. `told` says the cursor to go on with: a later `watch` misses
+        nothing and repeats nothing. Goes on by itself behind a break (docs/subscribe.md).
+        """
+        if self._at or self._known_at:
+            raise BadRequest("what was does not change; watch without as_of")
+        tables = _tables()
+        replies = Watching(self._asking).subscribe(kind, where, fields, region, cursor=cursor)
+        return (tables.changes(kind, fields, reply) for reply in replies)
 
     def _pages(self, request: pb.SearchRequest, limit: int) -> Iterator[pb.SearchReply]:
         left = limit

@@ -19,6 +19,7 @@ from twin.fields import VIRTUAL
 from twin.kinds import KINDS, Dtype, Group
 
 TIME = pa.timestamp("us", "UTC")
+ABSENT = pa.list_(pa.string())
 TYPES = {
     Dtype.TIME: TIME,
     Dtype.INTEGER: pa.int64(),
@@ -126,6 +127,28 @@ def reasons(reply: pb.ExplainReply) -> pa.Table:
     return _telling(pa.table(columns | _events(events)), told)
 
 
+def changes(kind: str, fields: Sequence[str], reply: pb.SubscribeReply) -> pa.Table:
+    """Return one message of a subscription as a table."""
+    states = [change.twin for change in reply.changes]
+    columns = {
+        "change": pa.array([change.change for change in reply.changes], pa.string()),
+        "offset": pa.array([change.offset for change in reply.changes], pa.int64()),
+        "absent": pa.array([list(change.absent) for change in reply.changes], ABSENT),
+        "id": pa.array([state.id for state in states], pa.string()),
+        "region": pa.array([state.region for state in states], pa.string()),
+    }
+    columns |= _valued(kind, fields, [state.values for state in states], reply.now)
+    columns["shard"] = pa.array([state.shard for state in states], pa.string())
+    told = {
+        "mode": pb.Mode.Name(reply.mode).lower(),
+        "now": reply.now,
+        "cursor": reply.cursor,
+        "snapshot": reply.snapshot,
+        "synced": reply.synced,
+    }
+    return _telling(pa.table(columns), told)
+
+
 def _fields(kind: str, fields: Sequence[str]) -> dict[str, pa.DataType]:
     """Return the columns that fields have, all of a kind if none are named."""
     columns: dict[str, pa.DataType] = {}
@@ -173,6 +196,33 @@ def _part(schema: pa.Schema, part: pb.Columns) -> pa.Table:
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _valued(
+    kind: str, fields: Sequence[str], rows: Sequence[Mapping[str, pb.Value]], now: int
+) -> dict[str, pa.Array]:
+    """Return columns of values as messages have them."""
+    columns: dict[str, pa.Array] = {}
+    for group in KINDS[kind].groups:
+        wanted = [f for f in group.fields if not fields or f.name in fields]
+        if not wanted:
+            continue
+        for field in wanted:
+            columns[field.name] = _cells(rows, field.name, TYPES[field.dtype])
+        first = [next((row[f.name] for f in wanted if f.name in row), None) for row in rows]
+        told = {
+            "as_of": [None if v is None else v.as_of for v in first],
+            "age_s": [None if v is None else (now - v.as_of) / 1e6 for v in first],
+            "source": [None if v is None else v.source for v in first],
+            "confidence": [None if v is None else v.confidence for v in first],
+            "offset": [None if v is None else v.offset for v in first],
+        }
+        for (name, type_), values in zip(_provenance(group).items(), told.values(), strict=True):
+            columns[name] = pa.array(values, type_)
+    for name, virtual in VIRTUAL.get(kind, {}).items():
+        if name in fields:
+            columns[name] = _cells(rows, name, TYPES[virtual.dtype])
+    return columns
 
 
 def _types(kind: str) -> dict[str, pa.DataType]:

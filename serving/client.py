@@ -23,6 +23,7 @@ from serving.client_alerts import Alerting
 from serving.client_past import Past
 from serving.client_receipts import Receipts
 from serving.client_search import Searching, extra
+from serving.client_watch import Watching
 from serving.direct import Direct, Epochs
 from serving.feed import Feed
 from serving.minting import minter
@@ -82,7 +83,7 @@ class Client:
     most. No answer of a writer is taken that was replaced: it is FENCED, a Retryable.
 
     What is many rows is a pyarrow.Table (`serving.analyst`): shipments, sites, suppliers, stock,
-    alerts, sql, history, explain. The same as messages: `past` and `alerting`.
+    alerts, sql, history, explain, watch. The same as messages: `past`, `alerting`, `subscribe`.
     """
 
     def __init__(
@@ -114,7 +115,8 @@ class Client:
         self.shipments, self.sites, self.stock = analyst.shipments, analyst.sites, analyst.stock
         self.suppliers, self.alerts = analyst.suppliers, analyst.alerts
         self.history, self.explain = analyst.history, analyst.explain
-        self.as_of = analyst.as_of
+        self.as_of, self.watch = analyst.as_of, analyst.watch
+        self.subscribe = Watching(self).subscribe
         self.receipts, self.receipt = told.receipts, told.receipt
         self.quarantine, self.redrive = told.quarantine, told.redrive
 

@@ -191,6 +191,7 @@ def test_a_view_of_another_moment_changes_nothing_of_the_one_it_is_from(client):
         (lambda c: c.as_of("yesterday"), "INVALID_ARGUMENT"),
         (lambda c: c.shipments(fallback="guess"), "INVALID_ARGUMENT"),
         (lambda c: c.shipments(after=["57"]), "INVALID_ARGUMENT"),
+        (lambda c: c.as_of(5).watch(), "INVALID_ARGUMENT"),
         (lambda c: c.as_of(0).twins("wagon"), "INVALID_ARGUMENT"),
     ],
 )

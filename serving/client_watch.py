@@ -1,0 +1,97 @@
+"""The client's side of a subscription: twins that match now, then every change of them, for ever.
+
+What is yielded is whole: no message of a commit whose end has not come. So whoever keeps the
+cursor of the last message can go on behind it, after any break, and misses and repeats nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from serving.wire import twin_pb2 as pb
+from twin.errors import Compacted, Denied, Retryable, TwinError
+
+PATIENCE_S = 30.0  # for a gateway that is away, before the caller is told
+PAUSE_S = 0.1  # between two attempts
+
+
+class Streaming(Protocol):
+    """What asks an rpc that streams. `serving.client.Client` is one."""
+
+    def pieces(self, rpc: str, request: Any, timeout_s: float | None = None) -> Iterator[Any]: ...
+
+
+class Watching:
+    """Subscriptions of one connection."""
+
+    def __init__(self, asking: Streaming) -> None:
+        self._pieces = asking.pieces
+
+    def subscribe(
+        self,
+        kind: str = "shipment",
+        where: str = "",
+        fields: Sequence[str] = (),
+        region: str = "",
+        *,
+        cursor: str = "",
+        only_changes: bool = False,
+        patience_s: float = PATIENCE_S,
+    ) -> Iterator[pb.SubscribeReply]:
+        """Yield what matches now, then its changes as they come; close it to end.
+
+        A message without changes is a bookmark: nothing happened up to its cursor. `cursor`: go on
+        behind that message, of this question. `only_changes`: no first answer. Once a cursor came,
+        a stream that breaks is begun again behind it, for `patience_s`; 0: never. Raises what the
+        twin refuses with, as a TwinError.
+        """
+        request = pb.SubscribeRequest(
+            kind=kind,
+            where=where,
+            fields=fields,
+            region=region,
+            cursor=cursor,
+            only_changes=only_changes,
+        )
+        until = 0.0
+        while True:
+            try:
+                for reply in whole(self._pieces("Subscribe", request), request.cursor):
+                    until = 0.0
+                    request.cursor = reply.cursor or request.cursor
+                    yield reply
+            except TwinError as e:
+                if not request.cursor or not _passes(e):
+                    raise
+                until = until or time.monotonic() + patience_s
+                pause = max(PAUSE_S, getattr(e, "retry_after", 0.0))
+                if time.monotonic() + pause > until:
+                    raise
+                time.sleep(pause)
+            else:
+                return
+
+
+def whole(replies: Iterator[pb.SubscribeReply], cursor: str = "") -> Iterator[pb.SubscribeReply]:
+    """Yield messages as soon as the commit that they are of is complete.
+
+    `cursor`: the one that they come behind. Parts of a commit come one behind the other, and only
+    the last one moves the cursor.
+    """
+    held: list[pb.SubscribeReply] = []
+    for reply in replies:
+        held.append(reply)
+        if reply.cursor and reply.cursor == cursor and reply.changes:
+            continue
+        cursor = reply.cursor
+        yield from held
+        held.clear()
+
+
+def _passes(e: TwinError) -> bool:
+    """Say whether the same stream can go on later: its server moved, or its token is over."""
+    if isinstance(e, Denied):
+        return e.code == "TOKEN_EXPIRED"  # a new call brings a new one
+    return isinstance(e, Retryable) and not isinstance(e, Compacted)
