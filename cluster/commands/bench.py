@@ -26,6 +26,7 @@ CASES = {
     "snapshot": ("idle", "busy", "ingest"),
     "scan": ("filtered", "groupby", "ingest-beside"),
     "alert": ("alert-idle", "alert-burst"),
+    "subscribe": ("live", "ingest-beside"),
 }
 HEADS = ("case", "unit", "median", "runs", "beside", "its runs", "ratio")
 SHORT_S = 5.0
