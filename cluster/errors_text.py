@@ -216,9 +216,17 @@ TEXTS: dict[str, Text] = {
         again=True,
     ),
     "SLOW_CONSUMER": Text(
-        "A page did not read its updates as fast as they came.",
-        "It asks again by itself; nothing is lost.",
+        "A page or a subscriber did not read its updates as fast as they came.",
+        "Go on with the cursor of the last message that was read: nothing is lost; a page does so.",
         again=True,
+    ),
+    "FUTURE_OFFSET": Text(
+        "The cursor is ahead of what the shard holds, as after a disk was lost and restored.",
+        "Subscribe anew, without a cursor: what is beyond is not known any more.",
+    ),
+    "FILTER_TIMED": Text(
+        "What the filter or a field says changes as time passes, and a subscription tells events.",
+        "Watch fields alone; for what time changes, write a rule that raises an alert.",
     ),
     "AS_OF_FUTURE": Text(
         "The question is about a moment that has not come yet, by the clock of the twin.",

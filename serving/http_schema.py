@@ -74,6 +74,7 @@ MEANING = {
     "note": "for whoever reads the alert next",
     "offset": "one receipt by its name: kind/region/shard/offset",
     "oldest_first": "else newest first",
+    "only_changes": "no first answer: from now on",
     "order": "FIELD or -FIELD, several by comma",
     "owner": "who takes the alert",
     "reason": "code word for which events were parked",
