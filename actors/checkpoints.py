@@ -67,6 +67,14 @@ class Checkpoints:
             return state
         return State(rule)
 
+    def before(self, rule: Rule, offset: int) -> State:
+        """Return the state of the newest good checkpoint not beyond `offset`, or an empty one."""
+        for name in reversed(self._names()):
+            if offset_of(name) <= offset:
+                with suppress(*UNREADABLE):  # or its writer forgot it meanwhile
+                    return restore(self._disk.read(self._folder / name), rule)
+        return State(rule)
+
     def names(self) -> dict[int, str]:
         """Return offset -> file of each, whole or not."""
         return {offset_of(name): name for name in self._names()}

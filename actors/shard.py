@@ -51,6 +51,8 @@ class Checkpoints(Protocol):
 
     def newest(self, rule: Rule) -> State: ...
 
+    def before(self, rule: Rule, offset: int) -> State: ...
+
 
 class Row(NamedTuple):
     """One twin as it stands: column -> value, of the groups that are known; sources as texts."""
@@ -77,7 +79,7 @@ class Shard:
         self.rule = rule
         self.replayed = 0  # events that recovery applied again
         self._journal = journal
-        self._checkpoints = checkpoints
+        self.checkpoints = checkpoints
         self._clock = clock
         self._state = State(rule)
         self._snapshot: Snapshot | None = None
@@ -119,7 +121,7 @@ class Shard:
 
     @property
     def checkpoint_offset(self) -> int:
-        return self._checkpoints.offset
+        return self.checkpoints.offset
 
     def recover(self) -> int:
         """Claim the journal, load a checkpoint, replay the rest: the only way to start.
@@ -127,7 +129,7 @@ class Shard:
         Return the offset of the next event. Raises Fenced, JournalCorrupt or JournalNewer.
         """
         self._journal.claim()
-        state = self._checkpoints.newest(self.rule)
+        state = self.checkpoints.newest(self.rule)
         self.replayed = replay(state, self._journal, read_ahead=self._read_ahead)
         if state.next != self._journal.next:
             raise JournalCorrupt(
@@ -285,7 +287,7 @@ class Shard:
         with self._lock:
             snapshot, extra = checkpoint.capture(self._state)
         self.require_marker()
-        self._checkpoints.write(snapshot.offset, checkpoint.write(snapshot, extra, self.epoch))
+        self.checkpoints.write(snapshot.offset, checkpoint.write(snapshot, extra, self.epoch))
         if self.bases is not None:
             self.bases.consider(snapshot, extra, self.epoch)
         return snapshot.offset

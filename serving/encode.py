@@ -51,7 +51,7 @@ def twins(
     for name in fields:
         if name in {"id", "region"}:
             continue
-        _add(found, view, rows, name, hidden, failing)
+        add(found, view, rows, name, hidden, failing)
     return found
 
 
@@ -80,14 +80,15 @@ def of_rows(view: View, name: str, rows: Column) -> Values:
     return view.of(name, rows)
 
 
-def _add(
-    found: list[pb.TwinState],
+def add(
+    found: Sequence[pb.TwinState],
     view: View,
     rows: Column,
     name: str,
-    hidden: Mapping[str, Mask],
-    failing: Mapping[str, tuple[Mask, Mask]],
+    hidden: Mapping[str, Mask] = NONE,
+    failing: Mapping[str, tuple[Mask, Mask]] = NONE,
 ) -> None:
+    """Put one field of some rows, where it is known, into the message of each."""
     column, is_known, dtype, group = of_rows(view, name, rows)
     if group is not None and (left_out := hidden.get(group.name)) is not None:
         is_known = is_known & ~left_out

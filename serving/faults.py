@@ -17,7 +17,7 @@ from twin.outcomes import Reason
 REASONS = tuple("" if reason is Reason.NONE else reason.name for reason in Reason)
 # What gRPC says of a connection that broke under a call, as when its server is killed.
 BROKEN = ("Internal error from Core", "Received RST_STREAM")
-CODE_KEY, RETRY_KEY = "twin-code", "twin-retry-after"
+CODE_KEY, RETRY_KEY, CURSOR_KEY = "twin-code", "twin-retry-after", "twin-cursor"
 _REFUSED = {
     cls.code: cls
     for cls in (
@@ -46,6 +46,7 @@ _RETRYABLE = {
         errors.NotOwner,
         errors.Stale,
         errors.Behind,
+        errors.SlowConsumer,
         errors.DiskFull,
         errors.RegionAway,
         errors.SqlAway,
@@ -66,6 +67,9 @@ _STATUS = {
     "SOURCE_LIMIT": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "AS_OF_FUTURE": grpc.StatusCode.OUT_OF_RANGE,
     "AS_OF_TOO_EARLY": grpc.StatusCode.OUT_OF_RANGE,
+    "SLOW_CONSUMER": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "FUTURE_OFFSET": grpc.StatusCode.OUT_OF_RANGE,
+    "COMPACTED": grpc.StatusCode.OUT_OF_RANGE,
     "EPOCH_STALE": grpc.StatusCode.ABORTED,
     "ALERT_STATE": grpc.StatusCode.FAILED_PRECONDITION,
     "DISK_FULL": grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -109,11 +113,13 @@ def trailer(e: errors.TwinError) -> tuple[tuple[str, str | bytes], ...]:
         wait = error_details_pb2.RetryInfo()
         wait.retry_delay.FromNanoseconds(int(retry_after * 1e9))
         rich.details.add().Pack(wait)
-    return (
+    told: tuple[tuple[str, str | bytes], ...] = (
         (CODE_KEY, e.code),
         (RETRY_KEY, f"{retry_after:g}"),
         ("grpc-status-details-bin", rich.SerializeToString()),
     )
+    cursor = getattr(e, "cursor", "")
+    return (*told, (CURSOR_KEY, cursor)) if cursor else told
 
 
 def internal() -> tuple[str, str]:
@@ -152,7 +158,10 @@ def from_grpc(e: Any) -> errors.TwinError:
     """Return the error behind a failed call."""
     trailing = dict(e.trailing_metadata() or ())
     if CODE_KEY in trailing:
-        return error(trailing[CODE_KEY], e.details() or "", float(trailing.get(RETRY_KEY, "0")))
+        told = error(trailing[CODE_KEY], e.details() or "", float(trailing.get(RETRY_KEY, "0")))
+        if isinstance(told, errors.SlowConsumer):
+            told.cursor = trailing.get(CURSOR_KEY, "")
+        return told
     code, text = e.code(), e.details() or ""
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return errors.Unavailable(f"no answer ({text}); is the twin up?", 0.5)

@@ -29,6 +29,7 @@ from serving.sets import sealed
 from serving.shards import Shards
 from serving.splitting import Splitter
 from serving.sql_forward import GatewayTables
+from serving.subscribe_gateway import GatewaySubscriptions
 from serving.wire import twin_pb2 as pb
 from twin.errors import (
     AsOfTooEarly,
@@ -61,6 +62,7 @@ class GatewaySurface:
         self._impact = Impact(self._questions, clock)
         self.past = PastOfGateway(self._shards, folder / "key", self._kind)
         self.tables = GatewayTables(folder, region, self._shards)
+        self.changes = GatewaySubscriptions(self._shards, folder / "key", clock, self._kind)
 
     async def ingest(
         self, requests: AsyncIterator[pb.IngestRequest], who: Identity

@@ -6,7 +6,8 @@ A shard and a gateway serve the same service; each hands its own surface.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Protocol
 
 import grpc
@@ -65,6 +66,14 @@ class TablesPort(Protocol):
     def sql(self, request: pb.SqlRequest, who: Identity) -> AsyncIterator[pb.SqlReply]: ...
 
 
+class ChangesPort(Protocol):
+    """What tells of changes as they come."""
+
+    def subscribe(
+        self, request: pb.SubscribeRequest, who: Identity
+    ) -> AsyncGenerator[pb.SubscribeReply]: ...
+
+
 class Surface(Protocol):
     """What a shard or a gateway answers. Each method may raise any TwinError."""
 
@@ -93,6 +102,8 @@ class Surface(Protocol):
     def past(self) -> PastPort: ...
     @property
     def tables(self) -> TablesPort: ...
+    @property
+    def changes(self) -> ChangesPort: ...
 
 
 class TwinServicer(rpc.TwinServicer):
@@ -124,6 +135,12 @@ class TwinServicer(rpc.TwinServicer):
     async def Sql(self, request: Any, context: Any) -> AsyncIterator[pb.SqlReply]:
         async for reply in streamed(self._surface.tables.sql, request, context, self._verifier):
             yield reply
+
+    async def Subscribe(self, request: Any, context: Any) -> AsyncIterator[pb.SubscribeReply]:
+        method = self._surface.changes.subscribe
+        async with aclosing(streamed(method, request, context, self._verifier)) as replies:
+            async for reply in replies:
+                yield reply
 
     async def Get(self, request: Any, context: Any) -> Any:
         return await self._answer(self._surface.get, request, context)
@@ -220,14 +237,19 @@ async def streamed(
     request: Any,
     context: Any,
     verifier: Verifier,
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any]:
     """Yield what a reader is answered, one message after the other."""
     try:
         who = bearer(context, verifier, "read")
         require_small(request)
         deadline.begin(context.time_remaining())
-        async for reply in method(request, who):
-            yield reply
+        replies = method(request, who)
+        try:
+            async for reply in replies:
+                yield reply
+        finally:
+            if isinstance(replies, AsyncGenerator):  # at once, not when it is collected
+                await replies.aclose()
     except Exception as e:  # noqa: BLE001 - the process boundary: logged, answered
         await abort(context, e)
 

@@ -64,6 +64,9 @@ TABLE: dict[str, tuple[int, str]] = {
     "NOT_OWNER": (421, "Another shard writes this key"),
     "OVERLOADED": (429, "Too much at once"),
     "SOURCE_LIMIT": (429, "Too many sources"),
+    "SLOW_CONSUMER": (429, "The subscriber did not keep up"),
+    "FUTURE_OFFSET": (410, "The cursor is ahead of what there is"),
+    "FILTER_TIMED": (400, "What the filter matches changes with the clock"),
     "INTERNAL": (500, "Something failed inside"),
     "JOURNAL_FAILED": (500, "The journal could not be written"),
     "JOURNAL_CORRUPT": (500, "The journal is damaged"),
@@ -82,7 +85,7 @@ TABLE: dict[str, tuple[int, str]] = {
     "TOO_OLD": (503, "No value is that fresh"),
     "DISK_FULL": (503, "The disk is full"),
     "STORAGE_UNAVAILABLE": (503, "The archive does not answer"),
-    "COMPACTED": (503, "These events are in the archive alone"),
+    "COMPACTED": (410, "These events are in the archive alone"),
     "DEADLINE_EXCEEDED": (504, "The answer took too long"),
 }
 

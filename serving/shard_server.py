@@ -35,6 +35,7 @@ from serving.quarantine import Quarantine
 from serving.replies import Replies
 from serving.sets import opened
 from serving.sources import Sources
+from serving.subscribe import Subscriptions
 from serving.tables import Tables
 from serving.wire import twin_pb2 as pb
 from twin import redrive
@@ -81,6 +82,7 @@ class ShardSurface:
         self.past = PastOfShard(self.then, self._kind)
         self.alerts = ShardAlerts(shard, self._io, clock, self._end)
         self.tables = Tables(shard, clock, self.then.state)
+        self.changes = Subscriptions(shard, clock, self._kind)
 
     async def write(self) -> None:
         """Commit what waits, for ever. A failed disk ends the process: recovery reads it again."""
@@ -320,6 +322,7 @@ def serve(
         started.set()
         await stopping.wait()
         await server.stop(0.5)
+        await surface.changes.topics.close()
         writer.cancel()
         lifeline.close()
 

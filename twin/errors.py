@@ -23,6 +23,7 @@ TwinError
 │   ├── NotOwner            NOT_OWNER: another shard or region writes this key; locate it again
 │   ├── Stale               TOO_OLD: no value is as fresh as the request demands
 │   ├── Behind              BEHIND: not yet what the asker wrote, or read, before
+│   ├── SlowConsumer        SLOW_CONSUMER: a subscriber did not keep up; go on with its cursor
 │   ├── DiskFull            DISK_FULL: the journal cannot grow; reads go on
 │   ├── SqlAway             SQL_UNAVAILABLE: the region's query process does not answer
 │   ├── StorageAway         STORAGE_UNAVAILABLE: the archive does not answer
@@ -141,6 +142,13 @@ class Stale(Retryable):
 
 class Behind(Retryable):
     code = "BEHIND"
+
+
+class SlowConsumer(Retryable):
+    """`cursor`: to go on with, where it is known; the last message that was read has it, too."""
+
+    code = "SLOW_CONSUMER"
+    cursor = ""
 
 
 class DiskFull(Retryable):

@@ -1266,7 +1266,7 @@ class ImpactGroup(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., depth: _Optional[int] = ..., relation: _Optional[str] = ..., count: _Optional[int] = ..., quantity: _Optional[int] = ..., value: _Optional[float] = ..., earliest: _Optional[int] = ..., twins: _Optional[_Iterable[_Union[TwinState, _Mapping]]] = ...) -> None: ...
 
 class SubscribeRequest(_message.Message):
-    __slots__ = ("kind", "where", "fields", "region", "cursor", "only_changes", "sets")
+    __slots__ = ("kind", "where", "fields", "region", "cursor", "only_changes", "sets", "epochs")
     class FromEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1281,6 +1281,13 @@ class SubscribeRequest(_message.Message):
         key: str
         value: Texts
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
+    class EpochsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     KIND_FIELD_NUMBER: _ClassVar[int]
     WHERE_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
@@ -1289,6 +1296,7 @@ class SubscribeRequest(_message.Message):
     ONLY_CHANGES_FIELD_NUMBER: _ClassVar[int]
     FROM_FIELD_NUMBER: _ClassVar[int]
     SETS_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
     kind: str
     where: str
     fields: _containers.RepeatedScalarFieldContainer[str]
@@ -1296,10 +1304,11 @@ class SubscribeRequest(_message.Message):
     cursor: str
     only_changes: bool
     sets: _containers.MessageMap[str, Texts]
-    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., region: _Optional[str] = ..., cursor: _Optional[str] = ..., only_changes: bool = ..., sets: _Optional[_Mapping[str, Texts]] = ..., **kwargs) -> None: ...
+    epochs: _containers.ScalarMap[str, int]
+    def __init__(self, kind: _Optional[str] = ..., where: _Optional[str] = ..., fields: _Optional[_Iterable[str]] = ..., region: _Optional[str] = ..., cursor: _Optional[str] = ..., only_changes: bool = ..., sets: _Optional[_Mapping[str, Texts]] = ..., epochs: _Optional[_Mapping[str, int]] = ..., **kwargs) -> None: ...
 
 class SubscribeReply(_message.Message):
-    __slots__ = ("changes", "cursor", "snapshot", "synced", "mode", "now", "shard", "offset", "epoch")
+    __slots__ = ("changes", "cursor", "snapshot", "synced", "mode", "now", "shard", "offset", "epoch", "more")
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
@@ -1309,6 +1318,7 @@ class SubscribeReply(_message.Message):
     SHARD_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     changes: _containers.RepeatedCompositeFieldContainer[Change]
     cursor: str
     snapshot: bool
@@ -1318,17 +1328,20 @@ class SubscribeReply(_message.Message):
     shard: str
     offset: int
     epoch: int
-    def __init__(self, changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., cursor: _Optional[str] = ..., snapshot: bool = ..., synced: bool = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., shard: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
+    more: bool
+    def __init__(self, changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., cursor: _Optional[str] = ..., snapshot: bool = ..., synced: bool = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., shard: _Optional[str] = ..., offset: _Optional[int] = ..., epoch: _Optional[int] = ..., more: bool = ...) -> None: ...
 
 class Change(_message.Message):
-    __slots__ = ("change", "twin", "offset")
+    __slots__ = ("change", "twin", "offset", "absent")
     CHANGE_FIELD_NUMBER: _ClassVar[int]
     TWIN_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    ABSENT_FIELD_NUMBER: _ClassVar[int]
     change: str
     twin: TwinState
     offset: int
-    def __init__(self, change: _Optional[str] = ..., twin: _Optional[_Union[TwinState, _Mapping]] = ..., offset: _Optional[int] = ...) -> None: ...
+    absent: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, change: _Optional[str] = ..., twin: _Optional[_Union[TwinState, _Mapping]] = ..., offset: _Optional[int] = ..., absent: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AlertsRequest(_message.Message):
     __slots__ = ("where", "region", "limit", "incidents", "order", "events")

@@ -1,0 +1,252 @@
+"""Subscribe, as a shard answers it: who matches now, then every change of them, commit by commit.
+
+    entered   it matches and did not: all fields asked for
+    changed   it matched and matches: those fields that events of the commit decided
+    left      it matches no more
+
+Of each twin, changes come in the order of their offsets; each commit's come together; none is
+missing and none comes twice, from whichever writer they come and wherever one goes on. A filter
+that depends on the clock is refused, as what matches it changes without any commit. What a
+sub-query finds is looked up once, when the subscription begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from functools import partial
+
+from actors.shard import Shard
+from serving.access import LEEWAY_S, Identity
+from serving.catching_up import CatchingUp
+from serving.encode import fields_of
+from serving.sets import opened
+from serving.telling import Teller
+from serving.topics import Begun, Judged, Question, Topic, Topics, shows_of
+from serving.wire import twin_pb2 as pb
+from twin.errors import BadRequest, Denied, Overloaded
+from twin.fields import check_field, timed
+from twin.filters import Filter, compile_filter
+from twin.kinds import Kind
+
+BOOKMARK_S = 1.0  # after which a subscriber is told how far all is, if there was nothing to tell
+PAGE = 500  # twins in a message of the first answer
+MOST_TENANT, MOST = 128, 256  # subscriptions at once: of one tenant, of all
+STUCK_S = 30.0  # for which a message may wait that would be the last one anyway
+AGAIN_S = 2.0
+
+
+def check(kind: str, request: pb.SubscribeRequest) -> tuple[Filter, tuple[str, ...]]:
+    """Return the filter and the fields of a request. Raises UnknownField or BadRequest."""
+    found = compile_filter(kind, request.where)
+    fields = tuple(fields_of(kind, request.fields))
+    for name in fields:
+        check_field(kind, name)
+    if clocked := [name for name in fields if timed(name)]:
+        raise _timed(f"{clocked[0]} changes")
+    if found.timed:
+        raise _timed("what the filter matches changes")
+    return found, fields
+
+
+class Subscriptions:
+    """One shard's. `kind`: the kind that a request names, if the shard holds it."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        clock: Callable[[], int],
+        kind: Callable[[str], Kind],
+        *,
+        bookmark_s: float = BOOKMARK_S,
+    ) -> None:
+        self._shard, self._clock, self._kind = shard, clock, kind
+        self._bookmark_s = bookmark_s
+        self.topics = Topics(shard, clock)
+        self._missed = CatchingUp(shard, clock)
+        self._open: Counter[str] = Counter()
+
+    async def subscribe(
+        self, request: pb.SubscribeRequest, who: Identity
+    ) -> AsyncGenerator[pb.SubscribeReply]:
+        """Yield the first answer, unless it is not asked for, and what changes from then on.
+
+        Raises SlowConsumer, Overloaded, Compacted, Fenced; BadRequest FUTURE_OFFSET,
+        CURSOR_INVALID, FILTER_TIMED.
+        """
+        asked = self._asked(request, who)
+        if request.cursor:
+            raise BadRequest("a cursor is a gateway's; name this shard's offset in `from`")
+        with self._room(who.tenant):
+            offsets = getattr(request, "from")
+            if self._shard.name in offsets:
+                offset = offsets[self._shard.name]
+                stream = self._onwards(asked, offset, request.epochs[self._shard.name])
+            else:
+                stream = self._afresh(asked, only_changes=request.only_changes)
+            async with aclosing(watched(stream, who)) as replies:
+                async for reply in replies:
+                    yield reply
+
+    async def _afresh(
+        self, asked: Judged, *, only_changes: bool
+    ) -> AsyncGenerator[pb.SubscribeReply]:
+        begun = await self.topics.begun(asked)
+        with _follows(begun.topic):
+            offset = begun.view.snapshot.offset
+            if not only_changes:
+                async with aclosing(self._pages(asked, begun)) as pages:
+                    async for reply in pages:
+                        yield reply
+            yield self._bookmark(offset)
+            topic = begun.topic
+            del begun  # the snapshot: writes note what they overwrite as long as it is held
+            async with aclosing(self._live(topic, offset)) as replies:
+                async for reply in replies:
+                    yield reply
+
+    async def _onwards(
+        self, asked: Judged, since: int, epoch: int
+    ) -> AsyncGenerator[pb.SubscribeReply]:
+        """Yield what comes behind an offset: from the log of its topic, else from the journal."""
+        self._shard.require_ready()
+        self._shard.require_marker()  # first: a writer that was replaced knows of less
+        if since > self._shard.next:
+            raise _future(self._shard, since)
+        await self.topics.read(partial(self._require_told, since, epoch))
+        topic = self.topics.known(asked.question)
+        if topic is None or since < topic.begin:
+            topic = (await self.topics.begun(asked)).topic
+        with _follows(topic):
+            until = since if since >= topic.begin else topic.at
+            if until > since:
+                async with aclosing(self._missed.missed(asked, since, until)) as entries:
+                    async for entry in entries:
+                        yield entry.reply
+            yield self._bookmark(until)
+            async with aclosing(self._live(topic, until)) as replies:
+                async for reply in replies:
+                    yield reply
+
+    async def _pages(self, asked: Judged, begun: Begun) -> AsyncGenerator[pb.SubscribeReply]:
+        for start in range(0, begun.rows.size, PAGE):
+            rows = begun.rows[start : start + PAGE]
+            reply = await self.topics.read(partial(asked.teller.page, begun.view, rows))
+            self._shard.require_marker()
+            yield reply
+
+    async def _live(self, topic: Topic, offset: int) -> AsyncGenerator[pb.SubscribeReply]:
+        number = topic.place(offset)
+        told = time.monotonic()
+        while True:
+            entry = topic.entry(number)
+            if entry is not None:
+                number += 1
+                if entry.end > offset:
+                    reply = entry.behind(offset)
+                    yield reply
+                    offset, told = reply.offset, time.monotonic()
+                continue
+            left = told + self._bookmark_s - time.monotonic()
+            if left > 0:
+                await topic.wait(left)
+                continue
+            self._shard.require_marker()
+            offset = max(offset, topic.at)
+            yield self._bookmark(offset)
+            told = time.monotonic()
+
+    def _asked(self, request: pb.SubscribeRequest, who: Identity) -> Judged:
+        kind = self._kind(request.kind).name
+        found, fields = check(kind, request)
+        sets = opened(request.sets)
+        if strange := [need.key for need in found.needs if need.key not in sets]:
+            raise BadRequest(f"a shard sees no other's twins, as {strange[0][:80]}; ask a gateway")
+        told = hashlib.blake2b(digest_size=16)
+        for key in sorted(sets):
+            told.update(repr((key, sets[key])).encode())
+        question = Question(kind, who.tenant, request.where, fields, told.digest())
+        teller = Teller(self._shard.name, self._shard.epoch, fields)
+        return Judged(question, found._replace(sets=sets), teller, shows_of(kind, fields))
+
+    def _require_told(self, since: int, epoch: int) -> None:
+        """Raise unless what is before an offset is what a writer of `epoch` told."""
+        if not since or not epoch:
+            return
+        frame = self._shard.frame(since - 1)
+        if frame is None or frame.epoch > epoch:
+            raise _future(self._shard, since)
+        if frame.first + frame.size != since:
+            raise BadRequest(
+                f"{self._shard.name} has no commit that ends at {since}; subscribe anew",
+                "CURSOR_INVALID",
+            )
+
+    def _bookmark(self, offset: int) -> pb.SubscribeReply:
+        shard = self._shard
+        return pb.SubscribeReply(
+            synced=True, now=self._clock(), shard=shard.name, offset=offset, epoch=shard.epoch
+        )
+
+    @contextmanager
+    def _room(self, tenant: str) -> Iterator[None]:
+        if self._open[tenant] >= MOST_TENANT or self._open.total() >= MOST:
+            raise Overloaded(
+                f"{self._shard.name} has {MOST_TENANT} subscriptions of a tenant at most; end one",
+                AGAIN_S,
+            )
+        self._open[tenant] += 1
+        try:
+            yield
+        finally:
+            self._open[tenant] -= 1
+
+
+@contextmanager
+def _follows(topic: Topic) -> Iterator[None]:
+    topic.followers += 1
+    try:
+        yield
+    finally:
+        topic.followers -= 1
+        topic.left_at = time.monotonic()
+
+
+async def watched(
+    stream: AsyncGenerator[pb.SubscribeReply], who: Identity, stuck_s: float = STUCK_S
+) -> AsyncGenerator[pb.SubscribeReply]:
+    """Yield a stream until the token has expired; end a call whose reader takes nothing for long.
+
+    A message that cannot be sent holds the call, and nothing else: where that lasts, it is ended.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    async with aclosing(stream):
+        async for reply in stream:
+            if time.time() > who.expires + LEEWAY_S:
+                raise Denied("the token has expired; go on with a new one", "TOKEN_EXPIRED")
+            stuck = loop.call_later(stuck_s, task.cancel)
+            try:
+                yield reply
+            finally:
+                stuck.cancel()
+
+
+def _timed(what: str) -> BadRequest:
+    return BadRequest(
+        f"{what} as time passes, though nothing happens, and a subscription tells of commits; "
+        "name fields alone, or let a rule raise an alert",
+        "FILTER_TIMED",
+    )
+
+
+def _future(shard: Shard, since: int) -> BadRequest:
+    return BadRequest(
+        f"{shard.name} holds nothing that was told as far as {since}, its last offset is "
+        f"{shard.next}; subscribe anew",
+        "FUTURE_OFFSET",
+    )
