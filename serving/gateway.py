@@ -19,6 +19,7 @@ from serving.access import Doors
 from serving.gateway_surface import GatewaySurface
 from serving.http_app import create_app
 from serving.http_ports import Answers, Predict
+from serving.http_watch import Watches
 from serving.wire import twin_pb2 as pb
 
 
@@ -49,8 +50,12 @@ def answers(surface: GatewaySurface) -> Answers:
 def application(
     surface: GatewaySurface, doors: Doors, folder: Path, predict: Predict | None = None
 ) -> FastAPI:
-    """Return the HTTP surface of a gateway: all that its gRPC surface answers."""
-    return create_app(
+    """Return the HTTP surface of a gateway: all that its gRPC surface answers.
+
+    `app.state` has `live` and `watches`: close both before the server stops.
+    """
+    watches = Watches(doors, surface.changes.subscribe)
+    app = create_app(
         answers(surface),
         tokens=doors,
         folder=folder,
@@ -59,8 +64,11 @@ def application(
         routers=[
             http_events.router(doors, surface.ingest),
             http_sql.router(doors, surface.tables.sql),
+            watches.router(),
         ],
     )
+    app.state.watches = watches
+    return app
 
 
 async def run(
@@ -93,6 +101,7 @@ async def run(
     serving = asyncio.ensure_future(http._serve())  # serve() would take our signals
     await stopping.wait()
     await app.state.live.close()
+    await app.state.watches.close()
     http.should_exit = True
     await server.stop(1.0)
     await serving
