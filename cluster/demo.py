@@ -70,6 +70,18 @@ def tell(client: Client, home: Path, environment: dict[str, str]) -> None:
     story.suppliers(client, say)
     head("Proof: the receipt of one delivery")
     story.receipt(client, say)
+    head("SQL over the live state, fresh as of the last acknowledged write")
+    wait(lambda: client.sql("SELECT 1").num_rows == 1, "the query process")
+    run(["sql", story.WORTH], home, environment)
+    head("What needs a person, the worst first")
+    wait(lambda: client.search("alert", limit=1).total > 0, "an alert")
+    run(["alerts", "--limit", "5"], home, environment)
+    head("What the failure of one supplier would touch")
+    run(["impact", "supplier", story.busiest(client), "--limit", "3"], home, environment)
+    head("The past: one delivery as it was known then, and why it is what it is")
+    subject = story.delivered(client)
+    run(["history", subject, "--limit", "4"], home, environment)
+    run(["explain", subject, "delivered_at"], home, environment)
     head("Training: a quantile model beside the lane's median")
     run(["train"], home, environment, ok=(0, 3))
     head("A prediction beside its baseline")
@@ -121,7 +133,7 @@ def free_base() -> int:
 
 
 def _offsets() -> Iterator[int]:
-    yield from (0, 1, 20, 21, 100, 101, 102)
+    yield from (0, 1, 2, 20, 21, 22, 100, 101, 102)
 
 
 def _free(port: int) -> bool:

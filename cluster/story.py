@@ -12,6 +12,12 @@ from serving.client import Client, TwinState, Value
 
 Say = Callable[[str], None]
 ENOUGH = 25  # deliveries below which a rate says little
+OPEN = "delivered_at IS ABSENT AND cancelled_at IS ABSENT"
+WORTH = (
+    "SELECT country, count(*) AS shipments, sum(value_cents) // 100 AS usd, "
+    "min(promised_at)::DATE AS next FROM shipments WHERE delivered_at IS NULL "
+    "GROUP BY country ORDER BY usd DESC NULLS LAST LIMIT 5"
+)
 PREDICTED = "eta_p50 IS KNOWN AND status != 'DELIVERED'"
 
 
@@ -73,6 +79,19 @@ def receipt(client: Client, say: Say) -> None:
     true, seen = instant(one.event_time), instant(one.ingest_time)
     say(f"  true in the world {true}, seen by the twin {seen}")
     say(f"  offered by {one.writer}")
+
+
+def busiest(client: Client) -> str:
+    """Return the supplier of the most open shipments."""
+    where = f"{OPEN} AND supplier IS KNOWN"
+    groups = client.aggregate("shipment", where, ["supplier"], order="-count", limit=1)
+    return str(groups.rows[0]["supplier"])
+
+
+def delivered(client: Client) -> str:
+    """Return the shipment that was delivered last."""
+    found = client.search("shipment", "delivered_at IS KNOWN", ["delivered_at"], "-delivered_at", 1)
+    return found.twins[0].id
 
 
 def predicted(client: Client) -> bool:

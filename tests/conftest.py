@@ -42,12 +42,19 @@ def pytest_configure(config):
         config.option.seed = secrets.randbelow(2**32)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """Keep together what shares a fixture: a file, and all that starts a whole twin or Ray."""
-    for item in items:
-        path = item.path.relative_to(Path(__file__).parent)
-        group = "twins" if path.parts[0] == "system" or path.name in TWINS else str(path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with whole twins: they take one worker for as long as all others take the other."""
+    items.sort(key=lambda item: _group(item) != "twins")
+
+
+def _group(item):
+    path = item.path.relative_to(Path(__file__).parent)
+    return "twins" if path.parts[0] == "system" or path.name in TWINS else str(path)
 
 
 def pytest_unconfigure():

@@ -16,7 +16,7 @@ from tests.system.running import LOOPBACK
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Twin"]
 METHODS = [method.name for method in SERVICE.methods]
-WRITES = {"Ingest", "Redrive"}
+WRITES = {"Ingest", "Redrive", "Act"}
 
 pytestmark = pytest.mark.ray
 

@@ -59,6 +59,8 @@ def test_all_that_is_made_up_says_so_in_its_source(beginning):
     seen = set()
 
     for kind, groups in GROUPS.items():
+        if kind == "alert":
+            continue  # the twin raises them itself: tests/system/test_alerts.py
         columns = beginning.columns[kind]
         for group in groups:
             sources = {source for source in columns[f"{group}_source"] if source}
