@@ -58,7 +58,7 @@ class Watching:
         until = 0.0
         while True:
             try:
-                for reply in whole(self._pieces("Subscribe", request), request.cursor):
+                for reply in whole(self._pieces("Subscribe", request)):
                     until = 0.0
                     request.cursor = reply.cursor or request.cursor
                     yield reply
@@ -74,20 +74,14 @@ class Watching:
                 return
 
 
-def whole(replies: Iterator[pb.SubscribeReply], cursor: str = "") -> Iterator[pb.SubscribeReply]:
-    """Yield messages as soon as the commit that they are of is complete.
-
-    `cursor`: the one that they come behind. Parts of a commit come one behind the other, and only
-    the last one moves the cursor.
-    """
+def whole(replies: Iterator[pb.SubscribeReply]) -> Iterator[pb.SubscribeReply]:
+    """Yield messages as soon as the commit that they are of is complete."""
     held: list[pb.SubscribeReply] = []
     for reply in replies:
         held.append(reply)
-        if reply.cursor and reply.cursor == cursor and reply.changes:
-            continue
-        cursor = reply.cursor
-        yield from held
-        held.clear()
+        if not reply.more:
+            yield from held
+            held.clear()
 
 
 def _passes(e: TwinError) -> bool:

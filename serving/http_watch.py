@@ -116,41 +116,41 @@ class Watches:
     ) -> AsyncGenerator[bytes, None]:
         """Yield an event for each message, until the stream's life is over or it fails."""
         until = asyncio.get_running_loop().time() + self._life_s
-        cursor, begun = asked.cursor, False
+        begun = False
         stream = Stream(self._subscribe(asked, who))
         self._open.add(stream)
         try:
             while (reply := await stream.next()) is not None:
-                more = bool(reply.changes) and reply.cursor == cursor != ""
-                yield event(reply, "" if more else reply.cursor, more=more)
-                cursor, begun = reply.cursor, True
-                if not more and asyncio.get_running_loop().time() > until:
+                yield event(reply)
+                begun = True
+                if not reply.more and asyncio.get_running_loop().time() > until:
                     return
         except TwinError as e:
             if not begun:
                 raise
             told = http_problem.problem(e)
             data = {"code": told.code, "detail": told.detail, "retry_after": told.retry_after}
-            yield _encoded("end", data, "")
+            yield _encoded("end", data)
         finally:
             self._open.discard(stream)
             await stream.close()
 
 
-def event(reply: pb.SubscribeReply, id: str, *, more: bool = False) -> bytes:
-    """Return a message as an event. `id`: its cursor, where a commit ends."""
+def event(reply: pb.SubscribeReply) -> bytes:
+    """Return a message as an event, whose id is its cursor where a commit ends."""
     data = {
         "changes": [http_json.plain(change) for change in reply.changes],
         "snapshot": reply.snapshot,
         "synced": reply.synced,
-        "more": more,
+        "more": reply.more,
         "mode": http_json.mode(reply),
         "now": http_json.rfc3339(reply.now),
     }
-    return _encoded("changes" if reply.changes else "bookmark", data, id)
+    name = "changes" if reply.changes else "bookmark"
+    return _encoded(name, data, "" if reply.more else reply.cursor)
 
 
-def _encoded(name: str, data: dict[str, Any], id: str) -> bytes:
+def _encoded(name: str, data: dict[str, Any], id: str = "") -> bytes:
     head = f"id: {id}\n" if id else ""
     return b"%bevent: %b\ndata: %b\n\n" % (head.encode(), name.encode(), msgspec.json.encode(data))
 

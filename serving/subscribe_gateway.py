@@ -50,10 +50,10 @@ class _Place(msgspec.Struct, array_like=True):
 
 
 class News(NamedTuple):
-    """What one shard's stream brought: a message, that it is away or back, or why it ended."""
+    """What one shard's stream brought: messages, that it is away or back, or why it ended."""
 
     shard: str
-    reply: pb.SubscribeReply | None = None
+    parts: Sequence[pb.SubscribeReply] = ()  # of one commit: nothing comes in between
     away: bool = False
     error: Exception | None = None
 
@@ -164,34 +164,34 @@ class _Merge:
                     if not self._unsynced or self._away:
                         yield self._bookmark(clock())
                     continue
-                if (reply := self._take(news, clock)) is not None:
+                for reply in self._take(news, clock):
                     due = time.monotonic() + bookmark_s
                     yield reply
         finally:
             for task in tasks:
                 task.cancel()
 
-    def _take(self, news: News, clock: Callable[[], int]) -> pb.SubscribeReply | None:
-        """Return what the subscriber is told of some news, if anything now."""
+    def _take(self, news: News, clock: Callable[[], int]) -> Iterator[pb.SubscribeReply]:
+        """Yield what the subscriber is told of some news, if anything now."""
         if news.error is not None:
             if isinstance(news.error, SlowConsumer):
                 news.error.cursor = self._cursor()
             raise news.error
-        if news.reply is None:
+        if not news.parts:
             changed = (news.shard in self._away) != news.away
             (self._away.add if news.away else self._away.discard)(news.shard)
-            return self._bookmark(clock()) if changed else None
-        reply = news.reply
-        if not reply.snapshot and not reply.more:
-            self._told[news.shard] = Told(reply.offset, reply.epoch)
-        if reply.synced:
-            waited = news.shard in self._unsynced
-            self._unsynced.discard(news.shard)
-            if not waited or self._unsynced:
-                return None  # a bookmark of one shard: told with the next of all
-            return self._bookmark(clock())
-        reply.mode, reply.cursor = self._mode, self._cursor()
-        return reply
+            if changed:
+                yield self._bookmark(clock())
+        for reply in news.parts:
+            if not reply.snapshot and not reply.more:
+                self._told[news.shard] = Told(reply.offset, reply.epoch)
+            if not reply.synced:
+                reply.mode, reply.cursor = self._mode, self._cursor()
+                yield reply
+            elif news.shard in self._unsynced:
+                self._unsynced.discard(news.shard)
+                if not self._unsynced:  # else a bookmark of one shard: told with the next of all
+                    yield self._bookmark(clock())
 
     def _cursor(self) -> str:
         """Return where the subscriber is; nothing while a first answer is not complete."""
@@ -219,8 +219,7 @@ class _Merge:
                         if away:
                             away = False
                             await self._news.put(News(name))
-                        for reply in parts:
-                            await self._news.put(News(name, reply))
+                        await self._news.put(News(name, parts))
                         last = parts[-1]
                         shown = shown or last.snapshot
                         if not last.snapshot:

@@ -181,10 +181,11 @@ def test_the_document_of_addresses_names_it(twin):
 
 
 def test_parts_of_one_commit_have_no_id_but_the_last():
-    part = pb.SubscribeReply(changes=[pb.Change(change="left")], cursor="c1")
+    part = pb.SubscribeReply(changes=[pb.Change(change="left")], cursor="c0", more=True)
+    last = pb.SubscribeReply(changes=[pb.Change(change="left")], cursor="c1")
 
-    assert event(part, "", more=True).startswith(b"event: changes\n")
-    assert event(part, "c1").startswith(b"id: c1\nevent: changes\n")
+    assert event(part).startswith(b"event: changes\n")
+    assert event(last).startswith(b"id: c1\nevent: changes\n")
 
 
 class _Tokens:
