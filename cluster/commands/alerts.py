@@ -23,6 +23,7 @@ from twin.errors import BadRequest, Retryable
 from twin.kinds import ABSENT
 from twin.rules import duration_us
 
+TOLD = 5  # alerts whose message is shown: the worst
 CENTS = 100
 FOLLOW_S = 0.3  # between two looks
 SUMMED = "severity, deadline, value at risk"
@@ -280,11 +281,10 @@ def _print(reply: pb.AlertsReply) -> None:
     if twins:
         heads = ("alert", "region", "severity", "state", "due", "at risk USD", "owner", "age")
         show.table(heads, [_row(twin, reply.now) for twin in twins])
-        for twin in twins[:5]:
-            step = _plain(twin, "next_step")
-            click.echo(
-                show.dim(f"  {_plain(twin, 'message')}" + (f": {step}" if step != "-" else ""))
-            )
+        for twin in twins[:TOLD]:
+            click.echo(show.dim(f"  {twin.id}: {_plain(twin, 'message')}"))
+        for step in dict.fromkeys(_plain(twin, "next_step") for twin in twins[:TOLD]):
+            click.echo(show.dim(f"  next: {step}"))
     _foot(reply, "alerts")
 
 
