@@ -117,12 +117,12 @@ class Host:
         log = self._folder / "logs" / "host.log"
         progress(f"data dir {self._folder} ({state})   host pid {os.getpid()}, log {log}")
         self._start_gateways()
-        self._queries = queries.start(self._config, self._folder)
         self._deploy(progress)
         self._await_serving()
         if self._ended.is_set():
             return
         progress("first answer over gRPC: all shards serve", ANSWERING)
+        self._queries = queries.start(self._config, self._folder)  # later: imports take a core
         if self._demo:
             self._start_demo(progress)
         rule = "the lane table answers until Serve joins" if self._config.serve else "by lane table"

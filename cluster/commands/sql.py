@@ -14,10 +14,11 @@ from cluster import show
 from cluster.cli import DEGRADED
 from cluster.commands.search import show_mode
 from serving import http_table
-from serving.client import connect
+from serving.client import connect, patiently
 from serving.sql_client import told
 from twin.compare import time_us
 
+PATIENCE_S = 10.0  # a query process starts a few seconds after its twin
 SHOWN = 100  # rows, where a person reads them
 
 
@@ -56,9 +57,10 @@ def command(
         text = sys.stdin.read()
     reading = not (as_json or as_csv or parquet)
     at, known = (time_us(moment) if moment else 0 for moment in (as_of, known_at))
+    most = limit or (SHOWN if reading else 0)
     with connect(folder, name="cli") as client:
-        table = client.sql(
-            text, region, limit or (SHOWN if reading else 0), as_of=at, known_at=known
+        table = patiently(
+            lambda: client.sql(text, region, most, as_of=at, known_at=known), PATIENCE_S
         )
     about = told(table)
     plain = table.replace_schema_metadata(None)
