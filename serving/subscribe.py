@@ -26,8 +26,9 @@ from serving.catching_up import CatchingUp
 from serving.encode import fields_of
 from serving.sets import opened
 from serving.telling import Teller
-from serving.topics import Begun, Judged, Question, Topic, Topics, shows_of
+from serving.topics import Begun, Judged, Question, Topic, Topics
 from serving.wire import twin_pb2 as pb
+from twin.changes import needs_of
 from twin.errors import BadRequest, Denied, Overloaded
 from twin.fields import check_field, timed
 from twin.filters import Filter, compile_filter
@@ -171,7 +172,7 @@ class Subscriptions:
             told.update(repr((key, sets[key])).encode())
         question = Question(kind, who.tenant, request.where, fields, told.digest())
         teller = Teller(self._shard.name, self._shard.epoch, fields)
-        return Judged(question, found._replace(sets=sets), teller, shows_of(kind, fields))
+        return Judged(question, found._replace(sets=sets), teller, needs_of(kind, found, fields))
 
     def _require_told(self, since: int, epoch: int) -> None:
         """Raise unless what is before an offset is what a writer of `epoch` told."""

@@ -17,6 +17,7 @@ from serving.wire import twin_pb2 as pb
 from twin.changes import bits_of
 from twin.membership import Batch, Verdict
 from twin.query import View
+from twin.texts import Texts
 
 ENTERED, CHANGED, LEFT = "entered", "changed", "left"
 TOGETHER = 500  # changes of a message, unless one commit has more
@@ -53,8 +54,13 @@ class Teller(NamedTuple):
     epoch: int
     fields: tuple[str, ...]
 
-    def entries(self, batch: Batch, view: View, verdict: Verdict, begin: int) -> list[Entry]:
-        """Return what a batch comes to, in order; `begin`: what is before it was told."""
+    def entries(
+        self, batch: Batch, view: View, verdict: Verdict, begin: int, names: Texts
+    ) -> list[Entry]:
+        """Return what a batch comes to, in order; `begin`: what is before it was told.
+
+        `names`: of all rows of the kind.
+        """
         positions = np.concatenate(verdict)
         if not positions.size:
             return []
@@ -62,11 +68,17 @@ class Teller(NamedTuple):
         word = np.repeat(np.arange(3), sizes)
         order = np.argsort(batch.offset[positions], kind="stable")
         positions, word = positions[order], word[order]
-        changes = self._changes(batch, view, positions, word)
+        ids = [name.partition("/")[2] for name in names.take(batch.rows[positions]).list()]
+        changes = self._changes(batch, view, positions, word, ids)
         return self._cut(changes, batch.end[positions].tolist(), begin, view.now_us)
 
     def _changes(
-        self, batch: Batch, view: View, positions: NDArray[np.int64], word: NDArray[np.int64]
+        self,
+        batch: Batch,
+        view: View,
+        positions: NDArray[np.int64],
+        word: NDArray[np.int64],
+        ids: Sequence[str],
     ) -> list[pb.Change]:
         offset, end = batch.offset[positions].tolist(), batch.end[positions].tolist()
         names = (ENTERED, CHANGED, LEFT)
@@ -74,7 +86,7 @@ class Teller(NamedTuple):
             pb.Change(change=names[w], offset=o) for w, o in zip(word.tolist(), offset, strict=True)
         ]
         twins = [change.twin for change in changes]
-        for twin, id, at in zip(twins, view.ids(positions), end, strict=True):
+        for twin, id, at in zip(twins, ids, end, strict=True):
             twin.key = f"{view.tenant}/{view.kind}/{view.region}/{id}"
             twin.id, twin.region = id, view.region
             twin.shard, twin.offset, twin.epoch = self.shard, at, self.epoch

@@ -3,8 +3,8 @@
 A topic is a question (kind, tenant, filter, fields) with the twins that match it now, and a
 bounded log of the newest messages. A subscriber has a place in a log and nothing else, so one who
 does not read costs nothing, delays nobody, and is dropped when the log has moved on. What the ring
-holds is judged off the writer's thread, all topics together; where ingest leaves more to judge than
-a third of the time is enough for, more commits are judged at once.
+holds is judged off the writer's thread, all topics together; where commits are many, judging
+rests between two rounds, so that it takes a fifth of the time and more are judged at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from actors.ring import BYTES, Moment, Ring
 from actors.shard import Shard
 from serving.telling import Entry, Teller
-from twin.changes import Needs, bits, bits_of
+from twin.changes import Needs
 from twin.errors import SlowConsumer, TwinError
 from twin.filters import Filter
 from twin.lexicon import Lexicon
@@ -36,8 +36,8 @@ from twin.query import View
 log = logging.getLogger(__name__)
 LOG_ENTRIES, LOG_BYTES = 8192, 8 << 20  # of each topic
 BRIEF = 64  # rows times topics that are judged in the event loop: under a millisecond
-REST = 2.0  # times as long as judging took, before the next, where commits are many
-LONGEST_REST_S = 0.05
+REST = 4.0  # times as long as judging took, before the next, where commits are many
+LONGEST_REST_S = 0.2
 LINGER_S = 60.0  # for which a topic that nobody follows is kept: its subscribers may come back
 MOST_LINGERING = 64
 SWEEP_S = 1.0
@@ -62,19 +62,7 @@ class Judged(NamedTuple):
     question: Question
     filter: Filter
     teller: Teller
-    shows: int  # bits of the groups of its fields
-
-    @property
-    def needs(self) -> Needs:
-        found = self.filter
-        return Needs(bits(found.kind, found.fields, found.groups), self.shows)
-
-
-def shows_of(kind: str, fields: Sequence[str]) -> int:
-    found = 0
-    for name in fields:
-        found |= bits_of(kind, name)
-    return found
+    needs: Needs
 
 
 class Topic:
@@ -104,8 +92,8 @@ class Topic:
     def judge(self, batch: Batch, held: Held, now_us: int, begin: int) -> list[Entry]:
         """Return what is told of a batch; the members are then those behind it."""
         view = batch.view(held, self.asked.question.tenant, now_us)
-        verdict = judge(batch, view, self.asked.filter, self.members, self.asked.shows)
-        return self.asked.teller.entries(batch, view, verdict, begin)
+        verdict = judge(batch, view, self.asked.filter, self.members, self.asked.needs.shows)
+        return self.asked.teller.entries(batch, view, verdict, begin, held.names[batch.kind])
 
     def publish(self, entries: Iterable[Entry], at: int) -> None:
         """Put messages into the log, and say to those who wait that there are some."""

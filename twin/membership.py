@@ -108,6 +108,19 @@ class Rows:
         return self._aliases.get(name, name) not in self._parts
 
 
+class Course(NamedTuple):
+    """The positions of a batch row by row. `rows`: each once, ascending; the others: `order` long.
+
+    `starts`: where a row begins in `order`, one more for the end.
+    """
+
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    order: NDArray[np.int64]  # positions by row, those of a row in their order
+    row: NDArray[np.int64]  # which of `rows` each position has, by position
+    whole: NDArray[np.bool_]
+
+
 class Batch:
     """What some frames, one behind the other, changed of one kind: a position for each twin of each
     frame, in the order of the frames.
@@ -118,11 +131,17 @@ class Batch:
         sizes = [one.whole.size for one in some]
         self._starts = np.cumsum([0, *sizes])
         self._some = some
+        self._names: _Names | None = None
         self.rows = _joined([one.touched.rows for one in some])
         self.told: Bits = _joined([one.touched.told for one in some])
-        self.offset = _joined([one.touched.offset for one in some])
         self.end = np.repeat(np.array([one.end for one in some], np.int64), sizes)
         self.whole = _joined([one.whole for one in some])
+
+    @cached_property
+    def offset(self) -> NDArray[np.int64]:
+        """Return for each position the newest event behind it."""
+        found = [one.events.newest(self.kind, one.touched.rows) for one in self._some]
+        return cast(NDArray[np.int64], _joined(found))
 
     @cached_property
     def judged(self) -> NDArray[np.int64]:
@@ -143,42 +162,15 @@ class Batch:
         return Rows(self.kind, self.rows.size, joined)
 
     @cached_property
-    def before(self) -> NDArray[np.int64]:
-        """Return for each position the one before it of the same row, or -1."""
-        return self._course[0]
-
-    @cached_property
-    def by(self) -> NDArray[np.int64]:
-        """Return for each position where its row was judged last: it, one before it, or -1."""
-        return self._course[1]
-
-    @cached_property
-    def last(self) -> NDArray[np.int64]:
-        """Return the last position of each row."""
-        return self._course[2]
-
-    @cached_property
-    def _course(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        n = self.rows.size
-        order = np.argsort(self.rows, kind="stable")
-        inorder = self.rows[order]
-        first = np.ones(n, np.bool_)
-        first[1:] = inorder[1:] != inorder[:-1]
-        before, by = np.full(n, -1), np.full(n, -1)
-        before[order[1:]] = np.where(first[1:], -1, order[:-1])
-        place = np.arange(n)
-        begins = np.maximum.accumulate(np.where(first, place, 0))
-        judged = np.maximum.accumulate(np.where(self.whole[order], place, -1))
-        known = judged >= begins
-        by[order[known]] = order[judged[known]]
-        last = np.ones(n, np.bool_)
-        last[:-1] = first[1:]
-        return before, by, order[last]
+    def course(self) -> Course:
+        return _course(self.rows, self.whole)
 
     def view(self, held: Held, tenant: str, now_us: int) -> View:
         """Return the positions as the rows of a view."""
         table = cast(TableSnapshot, self.table)  # which is read the same way
-        names = cast(dict[str, Texts], _Names(held.names, self.rows))
+        if self._names is None:
+            self._names = _Names(held.names, self.rows)
+        names = cast(dict[str, Texts], self._names)
         shot = Snapshot(int(self.end[-1]), now_us, {self.kind: table}, names, held.lexicon)
         return View(shot, self.kind, tenant, held.region, now_us)
 
@@ -208,21 +200,49 @@ def judge(batch: Batch, view: View, filter_: Filter, members: Members, shows: in
 
     `view`: the batch's, for the tenant. `shows`: bits of the groups of which something is told.
     """
-    holds = np.zeros(batch.rows.size, np.bool_)
     if batch.judged.size == batch.rows.size:
-        holds = filter_.mask(view)
+        found = np.flatnonzero(filter_.mask(view))
     elif batch.judged.size:
-        holds[batch.judged] = filter_.mask(view._replace(only=batch.judged))
-    was = members.has(batch.rows)
-    now = np.where(batch.by >= 0, holds[batch.by], was)
-    before = np.where(batch.before >= 0, now[batch.before], was)
-    last = batch.last
-    changed = last[now[last] != was[last]]
-    members.put(batch.rows[changed[now[changed]]], batch.rows[changed[~now[changed]]])
-    stays = now & before & ((batch.told & np.uint32(shows)) != 0)
-    return Verdict(
-        np.flatnonzero(now & ~before), np.flatnonzero(stays), np.flatnonzero(before & ~now)
-    )
+        found = batch.judged[filter_.mask(view._replace(only=batch.judged))]
+    else:
+        found = batch.judged
+    course = batch.course
+    was = members.has(course.rows)
+    concerned = was.copy()
+    concerned[course.row[found]] = True
+    some = np.flatnonzero(concerned)
+    if not some.size:
+        return Verdict(*[np.empty(0, np.int64)] * 3)
+    holds = np.zeros(batch.rows.size, np.bool_)
+    holds[found] = True
+    sizes = course.starts[some + 1] - course.starts[some]
+    ends = np.cumsum(sizes)
+    first = ends - sizes  # of each row, among the places of those concerned
+    at = np.arange(ends[-1]) + np.repeat(course.starts[some] - first, sizes)
+    position = course.order[at]
+    place = np.arange(at.size)
+    judged = np.maximum.accumulate(np.where(course.whole[at], place, -1))
+    known = judged >= np.repeat(first, sizes)  # judged in this batch, here or before
+    now = np.where(known, holds[position[judged]], np.repeat(was[some], sizes))
+    before = np.empty_like(now)
+    before[1:] = now[:-1]
+    before[first] = was[some]
+    last = now[ends - 1]
+    rows = course.rows[some]
+    members.put(rows[last & ~was[some]], rows[~last & was[some]])
+    stays = now & before & ((batch.told[position] & np.uint32(shows)) != 0)
+    return Verdict(position[now & ~before], position[stays], position[before & ~now])
+
+
+def _course(rows: NDArray[np.int64], whole: NDArray[np.bool_]) -> Course:
+    order = np.argsort(rows, kind="stable")
+    inorder = rows[order]
+    new = np.ones(rows.size, np.bool_)
+    new[1:] = inorder[1:] != inorder[:-1]
+    starts = np.flatnonzero(new)
+    row = np.empty(rows.size, np.int64)
+    row[order] = np.cumsum(new) - 1
+    return Course(inorder[starts], np.append(starts, rows.size), order, row, whole[order])
 
 
 def _joined(parts: Sequence[Column]) -> Any:

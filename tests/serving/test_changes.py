@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from actors.ring import moment_of
 from serving.encode import fields_of
 from serving.telling import Teller
-from serving.topics import Judged, Question, Topic, batches, shows_of
+from serving.topics import Judged, Question, Topic, batches
 from tests.twin.histories import (
     NOW,
     SHIPMENTS,
@@ -32,6 +32,7 @@ from tests.twin.histories import (
 from tests.twin.oracle import Oracle
 from tests.twin.test_order import sizes
 from tests.twin.test_retraction import withdrawn
+from twin import changes
 from twin.changes import Needs
 from twin.filters import compile_filter
 from twin.kinds import KINDS, Milestone
@@ -72,7 +73,8 @@ def judged(kind, where, fields, tenant="demo"):
     names = tuple(fields_of(kind, fields))
     question = Question(kind, tenant, where, names, b"")
     teller = Teller("shipment/east/0", 1, names)
-    return Judged(question, compile_filter(kind, where), teller, shows_of(kind, names))
+    found = compile_filter(kind, where)
+    return Judged(question, found, teller, changes.needs_of(kind, found, names))
 
 
 def beginning(asked, state):
@@ -237,6 +239,22 @@ def test_however_many_commits_are_judged_at_once_the_same_is_told(case, data):
     assert together == one_by_one
     assert topic.members.rows().tolist() == apart.members.rows().tolist()
     assert beginning(asked, state).members.rows().tolist() == apart.members.rows().tolist()
+
+
+@given(cases())
+def test_what_others_listen_to_changes_nothing_of_what_one_is_told(case):
+    rule, cuts, (kind, where, _, fields), other = case
+    asked = judged(kind, where, fields)
+    ledger = Ledger(rule)
+    for events in cuts:
+        ledger.offer(message(*events))
+    found = []
+    for needs in (needs_of(asked), needs_of(asked, judged(other[0], other[1], other[3]))):
+        state = State(rule)
+        topic = beginning(asked, state)
+        some = [moment for _, moment in moments(ledger, state, needs)]
+        found.append([change for one in some for change in told(topic, [one], state.lexicon)])
+    assert found[0] == found[1]
 
 
 @given(cases(), st.data(), st.integers(1, 5))
