@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -86,12 +86,12 @@ class GatewaySubscriptions:
         check(request.kind, request)
         if getattr(request, "from") or request.epochs or request.sets:
             raise BadRequest("`from`, `epochs` and `sets` are a gateway's to say; send a cursor")
-        question = self._question(request, who)
-        place = cursors.opened(self._key, question, request.cursor) if request.cursor else b""
+        asks = question(request, who.tenant)
+        place = cursors.opened(self._key, asks, request.cursor) if request.cursor else b""
         with self._room(who.tenant):
             where, sets = await resolve(self._shards, request.kind, request.where, who)
-            digest = _digest(sets)
-            told = _read(place, digest) if place else {}
+            found = digest(sets)
+            told = _read(place, found) if place else {}
             asked = pb.SubscribeRequest(
                 kind=request.kind,
                 where=where,
@@ -103,18 +103,13 @@ class GatewaySubscriptions:
             names = sorted({*known, *told})
 
             def cursor(told: dict[str, Told]) -> str:
-                raw = msgspec.msgpack.encode(_Place(digest, dict(told)))
-                return cursors.sealed(self._key, question, raw)
+                return cursors.sealed(self._key, asks, placed(found, told))
 
             merge = _Merge(self._shards, asked, who, names, told, cursor)
             stream = merge.replies(self._clock, self._bookmark_s)
             async with aclosing(watched(stream, who)) as replies:
                 async for reply in replies:
                     yield reply
-
-    def _question(self, request: pb.SubscribeRequest, who: Identity) -> Sequence[str]:
-        fields = "\n".join(request.fields)
-        return ("subscribe", who.tenant, request.kind, request.where, fields, request.region)
 
     @contextmanager
     def _room(self, tenant: str) -> Iterator[None]:
@@ -275,19 +270,31 @@ def _passes(error: Exception) -> bool:
     return False
 
 
-def _digest(sets: Sets) -> bytes:
+def question(request: pb.SubscribeRequest, tenant: str) -> Sequence[str]:
+    """Return what a cursor is bound to."""
+    fields = "\n".join(request.fields)
+    return ("subscribe", tenant, request.kind, request.where, fields, request.region)
+
+
+def digest(sets: Sets) -> bytes:
+    """Return a hash of what sub-queries found."""
     told = hashlib.blake2b(digest_size=8)
     for key in sorted(sets):
         told.update(repr((key, sets[key])).encode())
     return told.digest()
 
 
-def _read(place: bytes, digest: bytes) -> dict[str, Told]:
-    found = msgspec.msgpack.decode(place, type=_Place)
-    if found.sets != digest:
+def placed(found: bytes, told: Mapping[str, tuple[int, int]]) -> bytes:
+    """Return the place in a cursor. `found`: the digest; `told`: shard -> offset and epoch."""
+    return msgspec.msgpack.encode(_Place(found, dict(told)))
+
+
+def _read(place: bytes, found: bytes) -> dict[str, Told]:
+    held = msgspec.msgpack.decode(place, type=_Place)
+    if held.sets != found:
         raise BadRequest(
             "a sub-query of the filter finds others than when the cursor was made; subscribe "
             "without it",
             "CURSOR_INVALID",
         )
-    return {name: Told(*told) for name, told in found.told.items()}
+    return {name: Told(*told) for name, told in held.told.items()}
