@@ -102,6 +102,7 @@ async def run(
     await stopping.wait()
     await app.state.live.close()
     await app.state.watches.close()
+    await surface.changes.close()
     http.should_exit = True
     await server.stop(1.0)
     await serving

@@ -189,6 +189,7 @@ class GatewaySurface:
                 raise error from e
 
     async def close(self) -> None:
+        await self.changes.close()
         await self.tables.close()
         await self._shards.close()
 

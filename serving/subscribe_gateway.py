@@ -35,6 +35,7 @@ PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5  # between two attempts to reach a shard
 AWAY_S = 0.3  # after which a shard that does not answer is said to be away
 MOST_TENANT, MOST = 128, 256  # subscriptions at once: of one tenant, of all
 AGAIN_S = 2.0
+CLOSE_S = 0.5  # for subscribers to be told that this gateway stops
 
 
 class Told(NamedTuple):
@@ -73,6 +74,15 @@ class GatewaySubscriptions:
         self._shards, self._key, self._clock, self._kind = shards, key, clock, kind
         self._bookmark_s = bookmark_s
         self._open: Counter[str] = Counter()
+        self._merges: set[_Merge] = set()
+
+    async def close(self) -> None:
+        """End every subscription: its subscriber goes on with another gateway, or with the next."""
+        for merge in list(self._merges):
+            merge.end(Unavailable("this gateway is stopping; go on with the cursor", PAUSE_S))
+        until = time.monotonic() + CLOSE_S
+        while self._merges and time.monotonic() < until:
+            await asyncio.sleep(PAUSE_S / 10)
 
     async def subscribe(
         self, request: pb.SubscribeRequest, who: Identity
@@ -106,10 +116,14 @@ class GatewaySubscriptions:
                 return cursors.sealed(self._key, asks, placed(found, told))
 
             merge = _Merge(self._shards, asked, who, names, told, cursor)
-            stream = merge.replies(self._clock, self._bookmark_s)
-            async with aclosing(watched(stream, who)) as replies:
-                async for reply in replies:
-                    yield reply
+            self._merges.add(merge)
+            try:
+                stream = merge.replies(self._clock, self._bookmark_s)
+                async with aclosing(watched(stream, who)) as replies:
+                    async for reply in replies:
+                        yield reply
+            finally:
+                self._merges.discard(merge)
 
     @contextmanager
     def _room(self, tenant: str) -> Iterator[None]:
@@ -143,6 +157,13 @@ class _Merge:
         self._unsynced = set(names)
         self._away: set[str] = set()
         self._news: asyncio.Queue[News] = asyncio.Queue(WAITING)
+        self._over: Exception | None = None
+
+    def end(self, error: Exception) -> None:
+        """Have the stream end with an error, whatever waits."""
+        self._over = error
+        if not self._news.full():
+            self._news.put_nowait(News("", error=error))
 
     async def replies(
         self, clock: Callable[[], int], bookmark_s: float
@@ -165,13 +186,14 @@ class _Merge:
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _take(self, news: News, clock: Callable[[], int]) -> Iterator[pb.SubscribeReply]:
         """Yield what the subscriber is told of some news, if anything now."""
-        if news.error is not None:
-            if isinstance(news.error, SlowConsumer):
-                news.error.cursor = self._cursor()
-            raise news.error
+        if (error := self._over or news.error) is not None:
+            if isinstance(error, SlowConsumer):
+                error.cursor = self._cursor()
+            raise error
         if not news.parts:
             changed = (news.shard in self._away) != news.away
             (self._away.add if news.away else self._away.discard)(news.shard)

@@ -35,6 +35,7 @@ from twin.query import View
 
 log = logging.getLogger(__name__)
 LOG_ENTRIES, LOG_BYTES = 8192, 8 << 20  # of each topic
+LOGS_BYTES = 128 << 20  # of all
 BRIEF = 64  # rows times topics that are judged in the event loop: under a millisecond
 REST = 4.0  # times as long as judging took, before the next, where commits are many
 LONGEST_REST_S = 0.2
@@ -95,14 +96,14 @@ class Topic:
         verdict = judge(batch, view, self.asked.filter, self.members, self.asked.needs.shows)
         return self.asked.teller.entries(batch, view, verdict, begin, held.names[batch.kind])
 
-    def publish(self, entries: Iterable[Entry], at: int) -> None:
-        """Put messages into the log, and say to those who wait that there are some."""
+    def publish(self, entries: Iterable[Entry], at: int, most: int = LOG_BYTES) -> None:
+        """Put messages into the log, `most` bytes; say to those who wait that there are some."""
         before = self.next
         for entry in entries:
             self._log.append(entry)
             self._bytes += entry.bytes
         self.at = at
-        while len(self._log) > LOG_ENTRIES or (self._bytes > LOG_BYTES and len(self._log) > 1):
+        while len(self._log) > LOG_ENTRIES or (self._bytes > most and len(self._log) > 1):
             gone = self._log.popleft()
             self._bytes -= gone.bytes
             self.first += 1
@@ -288,8 +289,9 @@ class Topics:
                     log.exception("%s: changes could not be judged", self._shard.name)
                 self._drop(topics, e)
                 continue
+            most = min(LOG_BYTES, LOGS_BYTES // len(self._of))
             for topic, entries in zip(topics, told, strict=True):
-                topic.publish(entries, end)
+                topic.publish(entries, end, most)
 
     def _judge(self, topics: Sequence[Topic], moments: Sequence[Moment]) -> list[list[Entry]]:
         now_us = self._clock()

@@ -69,6 +69,7 @@ def _gateway(folder: Path, clock: Callable[[], int]) -> Callable[[], None]:
         held["end"] = end = asyncio.Event()
         ready.set()
         await end.wait()
+        await surface.changes.close()
         await server.stop(0.5)
         await surface.close()
 
