@@ -166,6 +166,7 @@ class Topics:
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._busy = False  # the task judges
         self._called = False  # the loop was told of a commit, and has not looked yet
         self._judging = ThreadPoolExecutor(1, thread_name_prefix="changes")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="first-answer")
@@ -244,7 +245,24 @@ class Topics:
         if not self._called and self._loop is not None:
             self._called = True
             with suppress(RuntimeError):  # the loop has ended, and nobody listens
-                self._loop.call_soon_threadsafe(self._woken.set)
+                self._loop.call_soon_threadsafe(self._look_now)
+
+    def _look_now(self) -> None:
+        """Judge at once what is little, as a commit of few events; leave the rest to the task."""
+        self._called = False
+        if self._busy or len({topic.at for topic in self._of.values()}) != 1:
+            self._woken.set()
+            return
+        topics = list(self._of.values())
+        found = self.ring.since(topics[0].at)
+        if found is None or _rows(found[0]) * len(topics) > BRIEF:
+            self._woken.set()
+            return
+        moments, end = found
+        try:
+            self._publish(topics, self._judge(topics, moments), end)
+        except Exception as e:  # noqa: BLE001 - told to the subscribers; ingest goes on
+            self._fail(topics, e)
 
     def _work_on(self) -> None:
         self._woken.set()
@@ -257,41 +275,43 @@ class Topics:
                 async with asyncio.timeout(SWEEP_S):
                     await self._woken.wait()
             self._woken.clear()
-            self._called = False
-            await self._step()
+            self._called, self._busy = False, True
+            try:
+                await self._step()
+            finally:
+                self._busy = False
             await self._sweep()
 
     async def _step(self) -> None:
-        """Judge what was committed since, and publish it."""
+        """Judge what was committed since, and publish it; rest where that was much."""
         together: dict[int, list[Topic]] = {}
         for topic in self._of.values():
             together.setdefault(topic.at, []).append(topic)
+        loop = asyncio.get_running_loop()
         for at, topics in together.items():
             found = self.ring.since(at)
             if found is None:  # more was committed than can be judged
                 self._drop(topics, slow())
                 continue
             moments, end = found
-            rows = sum(one.whole.size for moment in moments for one in moment.kinds.values())
-            work = partial(self._judge, topics, moments)
+            start = time.monotonic()
             try:
-                if rows * len(topics) <= BRIEF:
-                    told = work()
-                else:
-                    start = time.monotonic()
-                    loop = asyncio.get_running_loop()
-                    told = await loop.run_in_executor(self._judging, work)
-                    if rows > MANY:
-                        took = time.monotonic() - start
-                        await asyncio.sleep(min(REST * took, LONGEST_REST_S))
-            except Exception as e:  # told to the subscribers; ingest goes on
-                if not isinstance(e, TwinError):
-                    log.exception("%s: changes could not be judged", self._shard.name)
-                self._drop(topics, e)
-                continue
-            most = min(LOG_BYTES, LOGS_BYTES // len(self._of))
-            for topic, entries in zip(topics, told, strict=True):
-                topic.publish(entries, end, most)
+                work = partial(self._judge, topics, moments)
+                self._publish(topics, await loop.run_in_executor(self._judging, work), end)
+            except Exception as e:  # noqa: BLE001 - as above
+                self._fail(topics, e)
+            if _rows(moments) > MANY:
+                await asyncio.sleep(min(REST * (time.monotonic() - start), LONGEST_REST_S))
+
+    def _publish(self, topics: Sequence[Topic], told: Sequence[list[Entry]], end: int) -> None:
+        most = min(LOG_BYTES, LOGS_BYTES // len(self._of))
+        for topic, entries in zip(topics, told, strict=True):
+            topic.publish(entries, end, most)
+
+    def _fail(self, topics: Sequence[Topic], error: Exception) -> None:
+        if not isinstance(error, TwinError):
+            log.error("%s: changes could not be judged", self._shard.name, exc_info=error)
+        self._drop(topics, error)
 
     def _judge(self, topics: Sequence[Topic], moments: Sequence[Moment]) -> list[list[Entry]]:
         now_us = self._clock()
@@ -317,6 +337,10 @@ class Topics:
             del self._of[question]
         if gone:
             await self.read(self._lay)
+
+
+def _rows(moments: Sequence[Moment]) -> int:
+    return sum(one.whole.size for moment in moments for one in moment.kinds.values())
 
 
 def batches(

@@ -1,22 +1,23 @@
-"""Subscribe over gRPC: the first answer, what is refused, who does not read, what is bounded."""
+"""Subscribe over gRPC: the first answer, what is refused, what is shared."""
 
-import threading
-
-import grpc
 import pytest
 
-from actors import segments
-from actors.disk import OsDisk
-from serving import cursors, faults, subscribe, subscribe_gateway, topics
+from serving import cursors, subscribe, subscribe_gateway
 from serving.access import mint
 from serving.client import Client, Event
 from serving.wire import twin_pb2 as pb
-from serving.wire import twin_pb2_grpc as rpc
-from tests.serving.several import NOW, clock, position, several
-from twin.errors import BadRequest, Compacted, Overloaded, SlowConsumer, TwinError, UnknownField
-
-EAST, WEST = "shipment/east/0", "shipment/west/0"
-WAIT_S = 30
+from tests.serving.several import NOW, position, several
+from tests.serving.subscribing import (
+    EAST,
+    WEST,
+    first,
+    ids,
+    next_changes,
+    opened,
+    refused,
+    until_synced,
+)
+from twin.errors import BadRequest, UnknownField
 
 
 @pytest.fixture(scope="module")
@@ -29,53 +30,6 @@ def world(tmp_path_factory):
 def client(world):
     with world.client(direct=False) as client:
         yield client
-
-
-def opened(client, tenant="", **asks):
-    """Return the stream of a subscription; cancel it."""
-    from_ = asks.pop("from_", {})
-    request = pb.SubscribeRequest(**{"kind": "shipment", "from": from_} | asks)
-    return client._stub.Subscribe(request, metadata=client._metadata(), timeout=WAIT_S)
-
-
-def until_synced(stream):
-    """Return the messages up to the first that says it is synced."""
-    found = []
-    for reply in stream:
-        found.append(reply)
-        if reply.synced:
-            return found
-    raise AssertionError("the stream ended")
-
-
-def first(client, **asks):
-    stream = opened(client, **asks)
-    try:
-        return until_synced(stream)
-    finally:
-        stream.cancel()
-
-
-def refused(client, **asks):
-    stream = opened(client, **asks)
-    with pytest.raises(grpc.RpcError) as e:
-        for _ in stream:
-            pass
-    return faults.from_grpc(e.value)
-
-
-def next_changes(stream, most=1):
-    """Return the next changes, `most` or more, and the last message that had one."""
-    found = []
-    for reply in stream:
-        found += reply.changes
-        if len(found) >= most:
-            return found, reply
-    raise AssertionError("the stream ended")
-
-
-def ids(replies):
-    return sorted(change.twin.id for reply in replies for change in reply.changes)
 
 
 def test_the_first_answer_is_all_that_match_in_pages_and_has_a_cursor_at_its_end(world, client):
@@ -203,158 +157,6 @@ def test_a_shard_goes_on_from_its_own_offset_and_knows_where_commits_end(world, 
         assert refused(direct, **sub).code == "INVALID_ARGUMENT"
 
 
-def test_what_was_told_by_a_writer_whose_events_were_lost_is_told_apart(tmp_path):
-    with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
-        asks = {"where": "lat > 0", "fields": ["lat"], "region": "east"}
-        kept = world.folder.parent / "copy"
-        client.ingest([position("a", "A", 1.0)])
-        world.end(EAST)
-        home = world.folder / "journal" / "east" / "shipment" / "0"
-        _copy(home, kept)
-        world.begin("shipment", "east", 0, 1, epoch=2)
-        client.ingest([position("b", "B", 1.0)])
-        cursor = first(client, **asks)[-1].cursor
-        world.end(EAST, 2)
-        _remove(home)
-        _copy(kept, home)  # a disk brought back from before: what followed is lost
-        for epoch in (2, 3):
-            (home / f"epoch-{epoch}").write_bytes(b"")
-        world.begin("shipment", "east", 0, 1, epoch=4)
-        client.ingest([position("c", "C", 1.0)])
-
-        e = refused(client, cursor=cursor, **asks)
-        assert e.code == "FUTURE_OFFSET"
-
-
-def _copy(source, target):
-    import shutil
-
-    shutil.copytree(source, target)
-
-
-def _remove(folder):
-    import shutil
-
-    shutil.rmtree(folder)
-
-
-def test_below_retention_without_an_archive_is_compacted(tmp_path):
-    with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
-        asks = {"where": "lat > 0", "fields": ["lat"], "region": "east"}
-        cursor = first(client, **asks)[-1].cursor
-        client.ingest([position("a", "A", 1.0)])
-        client.ingest([position("b", "B", 1.0)])
-        world.end(EAST)
-        home = world.folder / "journal" / "east" / "shipment" / "0"
-        served = world.begin("shipment", "east", 0, 1, epoch=2)
-        served.surface.shard.checkpoint()
-        segments.raise_floor(OsDisk(), home, 1)
-        served.surface.shard.journal.floor = 1
-
-        e = refused(client, cursor=cursor, **asks)
-        assert isinstance(e, Compacted)
-
-
-def narrow(client, address):
-    """Return a client whose connection holds little of what it does not read."""
-    found = Client(address, client._token)
-    found._channel.close()
-    found._channel = grpc.insecure_channel(address, options=[("grpc.http2.bdp_probe", 0)])
-    found._stub = rpc.TwinStub(found._channel)
-    return found
-
-
-def drained(stream):
-    """Read a stream to its end; return the ids it told, the last cursor, and the error."""
-    seen, cursor = [], ""
-    try:
-        for reply in stream:
-            seen += [change.twin.id for change in reply.changes]
-            cursor = reply.cursor or cursor
-    except grpc.RpcError as e:
-        return seen, cursor, e
-    raise AssertionError("it ended without an error")
-
-
-def test_who_does_not_read_is_dropped_and_delays_nobody(tmp_path, monkeypatch):
-    monkeypatch.setattr(topics, "LOG_ENTRIES", 8)
-    with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
-        address = world.surface(EAST).address
-        with narrow(client, address) as other, Client(address, client._token) as direct:
-            lazy, brisk = opened(other), opened(direct)
-            until_synced(lazy)
-            until_synced(brisk)
-            told = []
-            reader = threading.Thread(target=lambda: told.append(next_changes(brisk, 2000)))
-            reader.start()
-            for start in range(0, 2000, 50):
-                client.ingest([_order(n, "east") for n in range(start, start + 50)])
-            reader.join(WAIT_S)
-            assert len(told[0][0]) == 2000
-            brisk.cancel()
-
-            seen, _, error = drained(lazy)
-            assert isinstance(faults.from_grpc(error), SlowConsumer)
-            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert 0 < len(seen) < 2000
-
-
-@pytest.mark.slow
-def test_who_does_not_read_a_gateway_is_given_the_cursor_to_go_on_with(tmp_path, monkeypatch):
-    monkeypatch.setattr(topics, "LOG_ENTRIES", 8)
-    monkeypatch.setattr(subscribe_gateway, "WAITING", 2)
-    with (
-        several(tmp_path / "t", shards=1, kinds=()) as world,
-        world.client(direct=False) as client,
-        narrow(client, client.address) as other,
-    ):
-        lazy = opened(other)
-        until_synced(lazy)
-        events = [_order(n, "east" if n % 2 else "west") for n in range(60_000)]
-        for start in range(0, len(events), 500):
-            client.ingest(events[start : start + 500])
-        seen, cursor, e = drained(lazy)
-        error = faults.from_grpc(e)
-        assert isinstance(error, SlowConsumer)
-        assert error.cursor == cursor != ""
-        rest = opened(other, cursor=error.cursor)
-        changes, _ = next_changes(rest, len(events) - len(seen))
-        rest.cancel()
-        told = sorted([*seen, *(c.twin.id for c in changes)])
-        assert told == sorted(event.subject for event in events)
-
-
-def _order(n, region):
-    facts = {"supplier": "s" * 60, "country": "NG", "product_group": "p" * 60, "product": "q" * 60}
-    said = {**facts, "quantity": n}
-    return Event("shipment.ordered", "erp", f"O{n:05d}", NOW - 1000, said, f"o{n}", region)
-
-
-def test_a_tenant_has_so_many_subscriptions_and_no_more(world, client, monkeypatch):
-    monkeypatch.setattr(subscribe_gateway, "MOST_TENANT", 2)
-    asks = {"where": "lat = 60", "fields": ["lat"]}
-    held = [opened(client, **asks) for _ in range(2)]
-    for stream in held:
-        until_synced(stream)
-    assert isinstance(refused(client, **asks), Overloaded)
-    held[0].cancel()
-    again = _eventually(lambda: first(client, **asks))
-    held[1].cancel()
-    assert again[-1].cursor
-
-
-def _eventually(attempt):
-    """Return `attempt()` once it is not OVERLOADED: a server soon hears of a cancelled call."""
-    for _ in range(1000):
-        try:
-            return attempt()
-        except grpc.RpcError as e:
-            if not isinstance(faults.from_grpc(e), Overloaded):
-                raise
-            threading.Event().wait(0.01)
-    raise AssertionError("it stayed overloaded")
-
-
 def test_what_a_sub_query_finds_is_looked_up_when_the_subscription_begins(world, client):
     client.ingest([Event("site.status", "erp", "W1", NOW - 9, {"status": "open"}, "w1", "east")])
     client.ingest([_sited("q1", "Q1", "W1"), _sited("q2", "Q2", "W2")])
@@ -380,50 +182,9 @@ def _sited(id, subject, site):
     return Event("shipment.ordered", "erp", subject, NOW - 1000, facts, id, "east")
 
 
-def test_while_a_shard_is_away_the_others_changes_come_and_the_mode_says_so(tmp_path):
-    with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
-        asks = {"where": "lat > 0", "fields": ["lat"]}
-        stream = opened(client, **asks)
-        until_synced(stream)
-        world.end(EAST)
-        away = next(reply for reply in stream if reply.mode == pb.DEGRADED)
-        assert away.cursor
-        client.ingest([position("w", "W", 1.0, region="west")])
-        changes, reply = next_changes(stream)
-        assert [c.twin.id for c in changes] == ["W"]
-        assert reply.mode == pb.DEGRADED
-        world.begin("shipment", "east", 0, 1, epoch=2)
-        client.ingest([position("e", "E", 1.0)])
-        changes, reply = next_changes(stream)
-        stream.cancel()
-        assert [(c.change, c.twin.id, c.twin.epoch) for c in changes] == [("entered", "E", 2)]
-        assert reply.mode == pb.NORMAL
-
-
-def test_a_shard_that_is_away_from_the_start_is_waited_for(tmp_path):
-    with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
-        asks = {"where": "lat > 0", "fields": ["lat"]}
-        client.ingest([position("e", "E", 1.0), position("w", "W", 1.0, region="west")])
-        world.end(EAST)
-        stream = opened(client, **asks)
-        early = next(reply for reply in stream if reply.mode == pb.DEGRADED)
-        assert not early.synced
-        assert not early.cursor
-        world.begin("shipment", "east", 0, 1, epoch=2)
-        replies = until_synced(stream)
-        stream.cancel()
-        assert "E" in ids(replies)
-        assert replies[-1].mode == pb.NORMAL
-
-
 def test_who_listens_to_nothing_costs_the_ring_nothing(tmp_path):
     with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
         client.ingest([position("a", "A", 1.0)])
         ring = world.surface(EAST).changes.topics.ring
         assert ring.bytes == 0
         assert ring.since(0) == ([], 0)
-
-
-def test_the_clock_of_these_tests_stands_still():
-    assert clock() == NOW
-    assert issubclass(SlowConsumer, TwinError)
