@@ -21,7 +21,7 @@ demo: install ## the whole story: start, look, predict, what if, kill a shard, n
 	@$(BIN)/python -m cluster.demo $(ARGS)
 
 test: install ## the tests that CI runs; ARGS="-k name" picks some
-	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-slow: install ## long fault, soak and drill runs
 	@$(BIN)/python -m pytest -m slow $(ARGS)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from cluster.haproxy_environment import environment as serve_environment
 
@@ -42,19 +43,25 @@ def pytest_configure(config):
         config.option.seed = secrets.randbelow(2**32)
 
 
-def pytest_itemcollected(item):
-    """Keep together what shares a fixture: a file, and all that starts a whole twin or Ray."""
-    item.add_marker(pytest.mark.xdist_group(_group(item)))
+class Scheduling(LoadScopeScheduling):
+    """Keeps together on one worker what shares a fixture: a file, and all whole twins and Rays."""
+
+    def _split_scope(self, nodeid):
+        path = nodeid.split("::")[0]
+        return "twins" if _is_whole(path) else path
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items):
     """Begin with whole twins: they take one worker for as long as all others take the other."""
-    items.sort(key=lambda item: _group(item) != "twins")
+    items.sort(key=lambda item: not _is_whole(item.nodeid.split("::")[0]))
 
 
-def _group(item):
-    path = item.path.relative_to(Path(__file__).parent)
-    return "twins" if path.parts[0] == "system" or path.name in TWINS else str(path)
+def _is_whole(path):
+    return path.startswith("tests/system/") or path.endswith(TWINS)
 
 
 def pytest_unconfigure():
