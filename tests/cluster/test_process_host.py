@@ -20,6 +20,7 @@ from cluster.config import Config
 from cluster.host import CONFIG, PIDS, check_ports, leftovers
 from cluster.lock import Lock
 from cluster.progress import FAILED, Follower, Progress, root_cause
+from tests.system.running import free_base
 from twin.errors import BadRequest
 
 # As a host does: holds the lock and a port, starts a process that outlives it, records both.
@@ -44,15 +45,10 @@ time.sleep(600)
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def port() -> int:
-    return free_port()
+    """A base port at which all is free, and where no other process is given one by chance."""
+    return free_base()
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_a_checkpoint_of_a_later_version_is_passed_over_and_the_journal_says_it_
     one = shard(copy, 4)
 
     assert one.digests() == plain.digests()
-    assert one._checkpoints.passed_over == [checkpoint.name]
+    assert one.checkpoints.passed_over == [checkpoint.name]
     assert one.replayed > plain.replayed
 
 
@@ -139,4 +139,4 @@ def test_every_frame_of_this_version_is_known_to_it(tmp_path):
         one.checkpoint()
         again = shard(tmp_path / folder.name, 5, rule=rule(folder))
         assert again.digests() == one.digests()
-        assert again._checkpoints.passed_over == []
+        assert again.checkpoints.passed_over == []

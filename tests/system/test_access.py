@@ -35,7 +35,8 @@ def call(channel, name, token):
     metadata = [("authorization", f"Bearer {token}")] if token else []
     request = iter([asked]) if method.client_streaming else asked
     try:
-        reply = invoke(request, metadata=metadata, timeout=20)
+        wait = 3 if name == "Subscribe" else 20  # it goes on for ever
+        reply = invoke(request, metadata=metadata, timeout=wait)
         if method.server_streaming:
             list(reply)
     except grpc.RpcError as e:
