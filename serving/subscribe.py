@@ -20,24 +20,28 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from actors.shard import Shard
 from serving.access import LEEWAY_S, Identity
 from serving.catching_up import CatchingUp
 from serving.encode import fields_of
 from serving.sets import opened
 from serving.telling import Teller
-from serving.topics import Begun, Judged, Question, Topic, Topics
+from serving.topics import Judged, Question, Topic, Topics, slow
 from serving.wire import twin_pb2 as pb
 from twin.changes import needs_of
 from twin.errors import BadRequest, Denied, Overloaded
 from twin.fields import check_field, timed
 from twin.filters import Filter, compile_filter
 from twin.kinds import Kind
+from twin.query import View
 
 BOOKMARK_S = 1.0  # after which a subscriber is told how far all is, if there was nothing to tell
 PAGE = 500  # twins in a message of the first answer
 MOST_TENANT, MOST = 128, 256  # subscriptions at once: of one tenant, of all
-STUCK_S = 30.0  # for which a message may wait that would be the last one anyway
+STUCK_S = 30.0  # for which a reader may take nothing, before all that is held for it goes
 AGAIN_S = 2.0
 
 
@@ -82,36 +86,38 @@ class Subscriptions:
         asked = self._asked(request, who)
         if request.cursor:
             raise BadRequest("a cursor is a gateway's; name this shard's offset in `from`")
+        hold = Hold()
         with self._room(who.tenant):
             offsets = getattr(request, "from")
             if self._shard.name in offsets:
                 offset = offsets[self._shard.name]
-                stream = self._onwards(asked, offset, request.epochs[self._shard.name])
+                stream = self._onwards(asked, hold, offset, request.epochs[self._shard.name])
             else:
-                stream = self._afresh(asked, only_changes=request.only_changes)
-            async with aclosing(watched(stream, who)) as replies:
+                stream = self._afresh(asked, hold, only_changes=request.only_changes)
+            async with aclosing(watched(stream, who, hold)) as replies:
                 async for reply in replies:
                     yield reply
 
     async def _afresh(
-        self, asked: Judged, *, only_changes: bool
+        self, asked: Judged, hold: Hold, *, only_changes: bool
     ) -> AsyncGenerator[pb.SubscribeReply]:
-        begun = await self.topics.begun(asked)
-        with _follows(begun.topic):
-            offset = begun.view.snapshot.offset
+        topic, view, rows = await self.topics.begun(asked)
+        held, offset = [view], view.snapshot.offset
+        del view  # writes note what they overwrite as long as a snapshot is held
+        hold.keep(held.clear)
+        with _follows(topic, hold):
             if not only_changes:
-                async with aclosing(self._pages(asked, begun)) as pages:
+                async with aclosing(self._pages(asked, held, rows)) as pages:
                     async for reply in pages:
                         yield reply
+            held.clear()
             yield self._bookmark(offset)
-            topic = begun.topic
-            del begun  # the snapshot: writes note what they overwrite as long as it is held
             async with aclosing(self._live(topic, offset)) as replies:
                 async for reply in replies:
                     yield reply
 
     async def _onwards(
-        self, asked: Judged, since: int, epoch: int
+        self, asked: Judged, hold: Hold, since: int, epoch: int
     ) -> AsyncGenerator[pb.SubscribeReply]:
         """Yield what comes behind an offset: from the log of its topic, else from the journal."""
         self._shard.require_ready()
@@ -122,7 +128,7 @@ class Subscriptions:
         topic = self.topics.known(asked.question)
         if topic is None or since < topic.begin:
             topic = (await self.topics.begun(asked)).topic
-        with _follows(topic):
+        with _follows(topic, hold):
             until = since if since >= topic.begin else topic.at
             if until > since:
                 async with aclosing(self._missed.missed(asked, since, until)) as entries:
@@ -133,10 +139,12 @@ class Subscriptions:
                 async for reply in replies:
                     yield reply
 
-    async def _pages(self, asked: Judged, begun: Begun) -> AsyncGenerator[pb.SubscribeReply]:
-        for start in range(0, begun.rows.size, PAGE):
-            rows = begun.rows[start : start + PAGE]
-            reply = await self.topics.read(partial(asked.teller.page, begun.view, rows))
+    async def _pages(
+        self, asked: Judged, held: list[View], rows: NDArray[np.int64]
+    ) -> AsyncGenerator[pb.SubscribeReply]:
+        for start in range(0, rows.size, PAGE):
+            some = rows[start : start + PAGE]
+            reply = await self.topics.read(partial(asked.teller.page, held[0], some))
             self._shard.require_marker()
             yield reply
 
@@ -208,33 +216,66 @@ class Subscriptions:
 
 
 @contextmanager
-def _follows(topic: Topic) -> Iterator[None]:
+def _follows(topic: Topic, hold: Hold) -> Iterator[None]:
+    follows = [topic]
+
+    def leave() -> None:
+        if follows:
+            follows.pop()
+            topic.followers -= 1
+            topic.left_at = time.monotonic()
+
     topic.followers += 1
+    hold.keep(leave)
     try:
         yield
     finally:
-        topic.followers -= 1
-        topic.left_at = time.monotonic()
+        leave()
+
+
+class Hold:
+    """What one subscription holds; given up where its reader takes nothing for long."""
+
+    def __init__(self) -> None:
+        self.given_up = False
+        self._held: list[Callable[[], object]] = []
+
+    def keep(self, release: Callable[[], object]) -> None:
+        """Have `release` called in that case."""
+        self._held.append(release)
+
+    def give_up(self) -> None:
+        self.given_up = True
+        for release in self._held:
+            release()
 
 
 async def watched(
-    stream: AsyncGenerator[pb.SubscribeReply], who: Identity, stuck_s: float = STUCK_S
+    stream: AsyncGenerator[pb.SubscribeReply],
+    who: Identity,
+    hold: Hold,
 ) -> AsyncGenerator[pb.SubscribeReply]:
-    """Yield a stream until the token has expired; end a call whose reader takes nothing for long.
+    """Yield a stream until the token has expired, or the reader takes nothing for long.
 
-    A message that cannot be sent holds the call, and nothing else: where that lasts, it is ended.
+    A message that cannot be sent keeps the call open, as gRPC knows no way to end it: so all else
+    is given up, and who reads on at last is told with what cursor to come back.
     """
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
+    loop = asyncio.get_running_loop()
+    cursor = ""
     async with aclosing(stream):
         async for reply in stream:
             if time.time() > who.expires + LEEWAY_S:
                 raise Denied("the token has expired; go on with a new one", "TOKEN_EXPIRED")
-            stuck = loop.call_later(stuck_s, task.cancel)
+            stuck = loop.call_later(STUCK_S, hold.give_up)
             try:
                 yield reply
             finally:
                 stuck.cancel()
+            cursor = reply.cursor or cursor
+            if hold.given_up:
+                error = slow()
+                error.cursor = cursor
+                raise error
 
 
 def _timed(what: str) -> BadRequest:

@@ -26,7 +26,7 @@ from serving.relations import resolve
 from serving.relay import reachable
 from serving.sets import Sets, sealed
 from serving.shards import Shards
-from serving.subscribe import BOOKMARK_S, check, watched
+from serving.subscribe import BOOKMARK_S, Hold, check, watched
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Fenced, Overloaded, SlowConsumer, TwinError, Unavailable
 
@@ -119,7 +119,9 @@ class GatewaySubscriptions:
             self._merges.add(merge)
             try:
                 stream = merge.replies(self._clock, self._bookmark_s)
-                async with aclosing(watched(stream, who)) as replies:
+                hold = Hold()
+                hold.keep(merge.release)
+                async with aclosing(watched(stream, who, hold)) as replies:
                     async for reply in replies:
                         yield reply
             finally:
@@ -158,6 +160,12 @@ class _Merge:
         self._away: set[str] = set()
         self._news: asyncio.Queue[News] = asyncio.Queue(WAITING)
         self._over: Exception | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def release(self) -> None:
+        """Follow no shard any more."""
+        for task in self._tasks:
+            task.cancel()
 
     def end(self, error: Exception) -> None:
         """Have the stream end with an error, whatever waits."""
@@ -168,7 +176,7 @@ class _Merge:
     async def replies(
         self, clock: Callable[[], int], bookmark_s: float
     ) -> AsyncGenerator[pb.SubscribeReply]:
-        tasks = [asyncio.create_task(self._follow(name)) for name in self._names]
+        self._tasks = [asyncio.create_task(self._follow(name)) for name in self._names]
         due = time.monotonic() + bookmark_s
         try:
             while True:
@@ -184,9 +192,8 @@ class _Merge:
                     due = time.monotonic() + bookmark_s
                     yield reply
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            self.release()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _take(self, news: News, clock: Callable[[], int]) -> Iterator[pb.SubscribeReply]:
         """Yield what the subscriber is told of some news, if anything now."""

@@ -6,6 +6,7 @@ from serving import cursors, subscribe, subscribe_gateway
 from serving.access import mint
 from serving.client import Client, Event
 from serving.wire import twin_pb2 as pb
+from tests.serving.alerting import condition, ordered, watched
 from tests.serving.several import NOW, position, several
 from tests.serving.subscribing import (
     EAST,
@@ -188,3 +189,23 @@ def test_who_listens_to_nothing_costs_the_ring_nothing(tmp_path):
         ring = world.surface(EAST).changes.topics.ring
         assert ring.bytes == 0
         assert ring.since(0) == ([], 0)
+
+
+def test_alerts_are_followed_like_any_twin(tmp_path):
+    asks = {"kind": "alert", "where": "state = 'OPEN'", "fields": ["severity", "state"]}
+    with watched(tmp_path / "twin") as twin, twin.client(direct=False) as client:
+        stream = opened(client, **asks)
+        until_synced(stream)
+        client.ingest([ordered("S1"), condition("S1", 14.2)])
+        raised, reply = next_changes(stream)
+        client.ingest([condition("S1", 5.0, NOW + 1)])
+        cleared, _ = next_changes(stream)
+        stream.cancel()
+        again = opened(client, cursor=reply.cursor, **asks)
+        told, _ = next_changes(again)
+        again.cancel()
+
+    assert [(c.change, c.twin.id) for c in raised] == [("entered", "shipment:S1:warm")]
+    assert raised[0].twin.values["severity"].text == "critical"
+    assert [(c.change, c.twin.id) for c in cleared] == [("left", "shipment:S1:warm")]
+    assert told == cleared

@@ -1,5 +1,6 @@
 """Subscriptions at their bounds: readers who do not read, shards that are away, what is lost."""
 
+import asyncio
 import shutil
 import threading
 
@@ -8,7 +9,8 @@ import pytest
 
 from actors import segments
 from actors.disk import OsDisk
-from serving import faults, subscribe_gateway, topics
+from serving import faults, subscribe, subscribe_gateway, topics
+from serving.access import Identity
 from serving.client import Client, Event
 from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
@@ -23,7 +25,7 @@ from tests.serving.subscribing import (
     refused,
     until_synced,
 )
-from twin.errors import Compacted, Overloaded, SlowConsumer
+from twin.errors import Compacted, Denied, Overloaded, SlowConsumer
 
 
 def test_what_was_told_by_a_writer_whose_events_were_lost_is_told_apart(tmp_path):
@@ -201,3 +203,40 @@ def test_a_shard_that_is_away_from_the_start_is_waited_for(tmp_path):
         stream.cancel()
         assert "E" in ids(replies)
         assert replies[-1].mode == pb.NORMAL
+
+
+def test_a_reader_who_takes_nothing_for_long_holds_nothing_but_its_call(tmp_path, monkeypatch):
+    given_up = threading.Event()
+    monkeypatch.setattr(subscribe, "STUCK_S", 0.0)
+    monkeypatch.setattr(subscribe.Hold, "give_up", _told(subscribe.Hold.give_up, given_up))
+    with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
+        surface = world.surface(EAST)
+        client.ingest([_order(n, "east") for n in range(1500)])
+        with narrow(client, surface.address) as other:
+            lazy = opened(other)
+            next(lazy)
+            assert given_up.wait(WAIT_S)
+            _, _, error = drained(lazy)
+            assert isinstance(faults.from_grpc(error), SlowConsumer)
+
+
+def _told(method, event):
+    def also(self):
+        method(self)
+        event.set()
+
+    return also
+
+
+def test_a_stream_ends_with_its_token_and_not_before():
+    async def run(expires):
+        async def stream():
+            yield pb.SubscribeReply(cursor="here")
+
+        who = Identity("x", "demo", "east", frozenset({"read"}), expires)
+        return [reply async for reply in subscribe.watched(stream(), who, subscribe.Hold())]
+
+    assert len(asyncio.run(run(2**40))) == 1
+    with pytest.raises(Denied) as e:
+        asyncio.run(run(0))
+    assert e.value.code == "TOKEN_EXPIRED"
