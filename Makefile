@@ -14,7 +14,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 help: ## list these
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: ## set up .venv (about 70 s and 1.6 GB, once); PIP_ARGS=... goes to pip
+install: ## set up .venv (minutes, and 2.4 GB, once); PIP_ARGS=... goes to pip
 	@tools/install.sh $(PIP_ARGS)
 
 demo: install ## the whole story: start, look, predict, what if, kill a shard, nothing is lost

@@ -33,7 +33,7 @@ if [[ -f $stamp && $(<"$stamp") == "$want" ]] && sound; then
   exit 0
 fi
 
-echo "installing into .venv: about 70 s and 1.6 GB, once"
+echo "installing into .venv: minutes, and 2.4 GB, once"
 began=$SECONDS
 rm -f "$stamp"
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
