@@ -29,8 +29,12 @@ def deliver(twin):
     ]
     with twin.client() as client:
         client.ingest(events)
-    courier = twin.surface(SENDER).delivery.courier
-    until(lambda: courier.homeless == 1, "the supplier to be looked for in vain", 20)
+    surface = twin.surface(SENDER)
+    until(
+        lambda: (surface.delivery.courier.homeless, surface.shard.outbox_waiting) == (1, 1),
+        "the supplier to be looked for in vain, and the rest to arrive",
+        20,
+    )
 
 
 def test_status_says_what_is_under_way_and_for_whom(twin, capsys):

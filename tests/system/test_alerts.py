@@ -30,9 +30,8 @@ def reading(subject, at, temp_c):
 
 
 def standing(client, prefix):
-    asked = pb.AlertsRequest(
-        where=f"rule = 'cold-chain' AND id LIKE 'shipment:{prefix}%'", limit=50
-    )
+    said = f"rule = 'cold-chain' AND state <> 'PENDING' AND id LIKE 'shipment:{prefix}%'"
+    asked = pb.AlertsRequest(where=said, limit=50)
     return {alert.id: alert for alert in client.ask("Alerts", asked).alerts}
 
 
