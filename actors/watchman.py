@@ -58,6 +58,7 @@ class Watchman:
     ) -> None:
         self.overtaken = 0  # commits that came too fast to be caught, and were read in the journal
         self.refused = 0  # events that were not taken: a fault of this program
+        self.looked_at = 0  # the clock when what time alone changes was looked at last
         self.stirred = threading.Event()
         self._shard, self._run, self._clock = shard, run, clock
         self._plans: tuple[Plan, ...] = ()
@@ -138,6 +139,7 @@ class Watchman:
         for one in self._rules:
             self._utter(self._crossings.due(one, now_us, self._shard.next))
         self._wake(now_us)
+        self.looked_at = now_us
 
     def drain(self) -> None:
         """Judge what was caught so far."""
@@ -148,7 +150,12 @@ class Watchman:
     @property
     def full(self) -> list[str]:
         """Return the rules that hold of more twins than are looked after."""
-        return sorted(name for _, name in self._crossings.full)
+        return sorted(name for _, name in tuple(self._crossings.full))  # at once: others ask too
+
+    @property
+    def waiting(self) -> int:
+        """Return how many changes were caught and are not judged."""
+        return self._waiting
 
     @property
     def judged(self) -> int:

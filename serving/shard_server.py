@@ -192,6 +192,10 @@ class ShardSurface:
         if self.shard.archived is not None:
             kept = self.shard.archived()
             status.archive.CopyFrom(pb.ArchiveStatus(**kept._asdict(), restored=self.restored))
+        status.subscriptions.CopyFrom(self.changes.status())
+        if (watch := self.alerts.watch) is not None:
+            told = await self._read(functools.partial(shard_status.alert_watch, watch.watchman))
+            status.alert_watch.CopyFrom(told)
         if request.digests or request.verify:
             await self._read(functools.partial(shard_status.prove, self.shard, request, status))
         self.shard.require_marker()

@@ -7,6 +7,7 @@ import os
 from actors.bases import Bases
 from actors.outbox import Courier
 from actors.shard import Shard
+from actors.watchman import Watchman
 from serving.intake import Intake
 from serving.load import Load, Memory
 from serving.wire import twin_pb2 as pb
@@ -69,6 +70,18 @@ def outbox(shard: Shard, courier: Courier, now_us: int) -> pb.OutboxStatus:
         homeless=courier.homeless,
         oldest_s=0.0 if oldest == ABSENT else (now_us - oldest) / 1e6,
         refused=courier.refused,
+    )
+
+
+def alert_watch(watchman: Watchman) -> pb.AlertWatchStatus:
+    """Return how far a shard's twins are judged by the rules."""
+    return pb.AlertWatchStatus(
+        judged=watchman.judged,
+        looked_at=watchman.looked_at,
+        waiting=watchman.waiting,
+        overtaken=watchman.overtaken,
+        refused=watchman.refused,
+        full=watchman.full,
     )
 
 

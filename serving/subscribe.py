@@ -32,7 +32,7 @@ from serving.telling import Teller
 from serving.topics import Judged, Question, Topic, Topics, slow
 from serving.wire import twin_pb2 as pb
 from twin.changes import needs_of
-from twin.errors import BadRequest, Denied, Overloaded
+from twin.errors import BadRequest, Denied, Overloaded, SlowConsumer
 from twin.fields import check_field, timed
 from twin.filters import Filter, compile_filter
 from twin.kinds import Kind
@@ -74,6 +74,19 @@ class Subscriptions:
         self.topics = Topics(shard, clock)
         self._missed = CatchingUp(shard, clock)
         self._open: Counter[str] = Counter()
+        self._dropped = self._resumed = 0
+
+    def status(self) -> pb.SubscriptionsStatus:
+        """Return who follows, what that takes of memory, and what became of subscriptions."""
+        topics = self.topics
+        return pb.SubscriptionsStatus(
+            topics=len(topics),
+            followers=topics.followers,
+            bytes=topics.bytes,
+            ring_bytes=topics.ring.bytes,
+            dropped=self._dropped,
+            resumed=self._resumed,
+        )
 
     async def subscribe(
         self, request: pb.SubscribeRequest, who: Identity
@@ -87,6 +100,7 @@ class Subscriptions:
         if request.cursor:
             raise BadRequest("a cursor is a gateway's; name this shard's offset in `from`")
         hold = Hold()
+        hold.keep(self._drop)
         with self._room(who.tenant):
             offsets = getattr(request, "from")
             if self._shard.name in offsets:
@@ -94,9 +108,17 @@ class Subscriptions:
                 stream = self._onwards(asked, hold, offset, request.epochs[self._shard.name])
             else:
                 stream = self._afresh(asked, hold, only_changes=request.only_changes)
-            async with aclosing(watched(stream, who, hold)) as replies:
-                async for reply in replies:
-                    yield reply
+            try:
+                async with aclosing(watched(stream, who, hold)) as replies:
+                    async for reply in replies:
+                        yield reply
+            except SlowConsumer:
+                if not hold.given_up:
+                    self._drop()
+                raise
+
+    def _drop(self) -> None:
+        self._dropped += 1
 
     async def _afresh(
         self, asked: Judged, hold: Hold, *, only_changes: bool
@@ -131,6 +153,7 @@ class Subscriptions:
         with _follows(topic, hold):
             until = since if since >= topic.begin else topic.at
             if until > since:
+                self._resumed += 1
                 async with aclosing(self._missed.missed(asked, since, until)) as entries:
                     async for entry in entries:
                         yield entry.reply

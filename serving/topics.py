@@ -181,6 +181,10 @@ class Topics:
         """Return the memory that topics and the ring take."""
         return self.ring.bytes + sum(topic.bytes for topic in self._of.values())
 
+    @property
+    def followers(self) -> int:
+        return sum(topic.followers for topic in self._of.values())
+
     def known(self, question: Question) -> Topic | None:
         """Return the topic of a question, if there is one."""
         return self._of.get(question)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from cluster.host import CONFIG
 from serving.access import issue_code
 from serving.client import connect
 from twin.errors import BadRequest
+
+BEHIND = 5_000  # events that rules have not judged, before status says so
 
 
 @click.command()
@@ -39,7 +42,8 @@ def command(folder: Path, digests: bool, link: bool, as_json: bool) -> int:
         heads = ("shard", "at offset", "truth digest", "replay digest")
         rows = [[s.name, str(s.offset), s.truth_digest, s.replay_digest] for s in reply.shards]
         show.table(heads, rows)
-    for line in (*_archives(reply), *_bases(reply), *_outboxes(reply)):
+    shown = (_archives, _bases, _outboxes, _subscriptions, _alert_watches)
+    for line in chain.from_iterable(lines(reply) for lines in shown):
         click.echo(line)
     for name, text in sorted(reply.notes.items()):
         click.echo(f"  {name}: {text}")
@@ -104,6 +108,37 @@ def _outboxes(reply: Any) -> list[str]:
         if box.refused:
             lines.append("  " + show.warn(f"{s.name}: {box.refused:,} derived facts were refused"))
     return lines
+
+
+def _subscriptions(reply: Any) -> list[str]:
+    """Return who follows the changes of shards, and how many were too slow for them."""
+    lines = []
+    for s in sorted(reply.shards, key=lambda s: s.name):
+        told = s.subscriptions
+        if told.followers:
+            what = f"{told.followers} subscriptions to {told.topics} questions"
+            lines.append(f"  {s.name}: {what}, {told.bytes / 2**20:.1f} MiB for them")
+        if told.dropped:
+            text = f"{s.name}: {told.dropped:,} subscriptions ended, as they were not read"
+            lines.append("  " + show.warn(text))
+    return lines
+
+
+def _alert_watches(reply: Any) -> list[str]:
+    """Return where rules are not judged as they should be."""
+    lines = []
+    for s in sorted(reply.shards, key=lambda s: s.name):
+        if not s.HasField("alert_watch"):
+            continue
+        watch = s.alert_watch
+        if (behind := s.offset - watch.judged) > BEHIND:
+            lines.append(f"{s.name}: alerts are {behind:,} events behind")
+        if watch.overtaken:
+            fast = f"{watch.overtaken:,} commits came too fast for the rules"
+            lines.append(f"{s.name}: {fast}, and were judged from the journal")
+        if watch.refused:
+            lines.append(f"{s.name}: {watch.refused:,} events of alerts were refused")
+    return ["  " + show.warn(line) for line in lines]
 
 
 def _bases(reply: Any) -> list[str]:

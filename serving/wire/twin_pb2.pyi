@@ -610,7 +610,7 @@ class StatusReply(_message.Message):
     def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., clock: _Optional[str] = ..., speed: _Optional[float] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., notes: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class ShardStatus(_message.Message):
-    __slots__ = ("name", "region", "kind", "epoch", "state", "pid", "address", "offset", "durable_offset", "checkpoint_offset", "twins", "outcomes", "events_per_s", "memory_bytes", "queue", "queue_bound", "headroom", "newest_as_of", "truth_digest", "replay_digest", "recovery_s", "replayed", "journal_bytes", "fsync_p99_ms", "journal_truth_digest", "journal_replay_digest", "queues", "outbox", "archive", "bases")
+    __slots__ = ("name", "region", "kind", "epoch", "state", "pid", "address", "offset", "durable_offset", "checkpoint_offset", "twins", "outcomes", "events_per_s", "memory_bytes", "queue", "queue_bound", "headroom", "newest_as_of", "truth_digest", "replay_digest", "recovery_s", "replayed", "journal_bytes", "fsync_p99_ms", "journal_truth_digest", "journal_replay_digest", "queues", "outbox", "archive", "bases", "subscriptions", "alert_watch")
     class TwinsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -655,6 +655,8 @@ class ShardStatus(_message.Message):
     OUTBOX_FIELD_NUMBER: _ClassVar[int]
     ARCHIVE_FIELD_NUMBER: _ClassVar[int]
     BASES_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
+    ALERT_WATCH_FIELD_NUMBER: _ClassVar[int]
     name: str
     region: str
     kind: str
@@ -685,7 +687,41 @@ class ShardStatus(_message.Message):
     outbox: OutboxStatus
     archive: ArchiveStatus
     bases: BasesStatus
-    def __init__(self, name: _Optional[str] = ..., region: _Optional[str] = ..., kind: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ..., offset: _Optional[int] = ..., durable_offset: _Optional[int] = ..., checkpoint_offset: _Optional[int] = ..., twins: _Optional[_Mapping[str, int]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., events_per_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., queue: _Optional[int] = ..., queue_bound: _Optional[int] = ..., headroom: _Optional[float] = ..., newest_as_of: _Optional[int] = ..., truth_digest: _Optional[str] = ..., replay_digest: _Optional[str] = ..., recovery_s: _Optional[float] = ..., replayed: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., fsync_p99_ms: _Optional[float] = ..., journal_truth_digest: _Optional[str] = ..., journal_replay_digest: _Optional[str] = ..., queues: _Optional[_Iterable[_Union[QueueStatus, _Mapping]]] = ..., outbox: _Optional[_Union[OutboxStatus, _Mapping]] = ..., archive: _Optional[_Union[ArchiveStatus, _Mapping]] = ..., bases: _Optional[_Union[BasesStatus, _Mapping]] = ...) -> None: ...
+    subscriptions: SubscriptionsStatus
+    alert_watch: AlertWatchStatus
+    def __init__(self, name: _Optional[str] = ..., region: _Optional[str] = ..., kind: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ..., offset: _Optional[int] = ..., durable_offset: _Optional[int] = ..., checkpoint_offset: _Optional[int] = ..., twins: _Optional[_Mapping[str, int]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., events_per_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., queue: _Optional[int] = ..., queue_bound: _Optional[int] = ..., headroom: _Optional[float] = ..., newest_as_of: _Optional[int] = ..., truth_digest: _Optional[str] = ..., replay_digest: _Optional[str] = ..., recovery_s: _Optional[float] = ..., replayed: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., fsync_p99_ms: _Optional[float] = ..., journal_truth_digest: _Optional[str] = ..., journal_replay_digest: _Optional[str] = ..., queues: _Optional[_Iterable[_Union[QueueStatus, _Mapping]]] = ..., outbox: _Optional[_Union[OutboxStatus, _Mapping]] = ..., archive: _Optional[_Union[ArchiveStatus, _Mapping]] = ..., bases: _Optional[_Union[BasesStatus, _Mapping]] = ..., subscriptions: _Optional[_Union[SubscriptionsStatus, _Mapping]] = ..., alert_watch: _Optional[_Union[AlertWatchStatus, _Mapping]] = ...) -> None: ...
+
+class SubscriptionsStatus(_message.Message):
+    __slots__ = ("topics", "followers", "bytes", "ring_bytes", "dropped", "resumed")
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWERS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    RING_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
+    topics: int
+    followers: int
+    bytes: int
+    ring_bytes: int
+    dropped: int
+    resumed: int
+    def __init__(self, topics: _Optional[int] = ..., followers: _Optional[int] = ..., bytes: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., dropped: _Optional[int] = ..., resumed: _Optional[int] = ...) -> None: ...
+
+class AlertWatchStatus(_message.Message):
+    __slots__ = ("judged", "looked_at", "waiting", "overtaken", "refused", "full")
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
+    LOOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    OVERTAKEN_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    FULL_FIELD_NUMBER: _ClassVar[int]
+    judged: int
+    looked_at: int
+    waiting: int
+    overtaken: int
+    refused: int
+    full: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, judged: _Optional[int] = ..., looked_at: _Optional[int] = ..., waiting: _Optional[int] = ..., overtaken: _Optional[int] = ..., refused: _Optional[int] = ..., full: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BasesStatus(_message.Message):
     __slots__ = ("count", "bytes", "oldest", "bytes_bound")

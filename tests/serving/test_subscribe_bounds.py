@@ -110,6 +110,7 @@ def test_who_does_not_read_is_dropped_and_delays_nobody(tmp_path, monkeypatch):
             assert isinstance(faults.from_grpc(error), SlowConsumer)
             assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert 0 < len(seen) < 2000
+        assert world.surface(EAST).changes.status().dropped == 1
 
 
 @pytest.mark.slow
@@ -218,6 +219,8 @@ def test_a_reader_who_takes_nothing_for_long_holds_nothing_but_its_call(tmp_path
             assert given_up.wait(WAIT_S)
             _, _, error = drained(lazy)
             assert isinstance(faults.from_grpc(error), SlowConsumer)
+        told = surface.changes.status()
+        assert (told.dropped, told.followers) == (1, 0)
 
 
 def _told(method, event):
