@@ -47,7 +47,7 @@ class Rehearsal:
         self._since, self._until = since_us, until_us or 2**62
         self._rules = [one for one in rules if one.rule.kind in shard.rule.kinds]
         self._state = State(shard.rule)
-        self._crossings = Crossings(lambda ready, row: None)
+        self._crossings = Crossings(None, burst=None)
         self._plans = plans_of(self._rules)
         self._looked = 0
 
@@ -99,7 +99,8 @@ class Rehearsal:
                     columns, rows = piece(kind, ready.columns, start, PIECE, self._state.live())
                     start += rows.size
                     where = (rows, np.full(rows.size, SWEPT), np.full(rows.size, now_us))
-                    seen = sight(kind, self._state, columns, where, self._state.next)
+                    of, judged = self._state, self._state.next
+                    seen = sight(kind, of, columns, where, judged, named=ready.of_ids)
                     self._count(self._crossings.judge(ready, seen))
             self._count(self._crossings.due(ready, now_us, self._state.next))
 

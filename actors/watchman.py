@@ -24,12 +24,13 @@ from twin.alert_events import Action, Scene, acted, crossed, same, woken
 from twin.alerts import ALERT, alert_id, named
 from twin.caught import Caught, Plan, caught_of, joined, piece, plans_of, sight
 from twin.columns import Message
-from twin.crossings import SWEPT, Crossing, Crossings, Held
+from twin.crossings import SWEPT, Crossing, Crossings
 from twin.errors import BadRequest, UnknownKey
 from twin.events import Row, columns_of
 from twin.frames import Frame
 from twin.kinds import ABSENT
 from twin.outcomes import Outcome, Reason
+from twin.remembered import Held
 from twin.rules import Ready
 from twin.sources import OWN
 from twin.transition import Snapshot, State
@@ -129,7 +130,7 @@ class Watchman:
         self.drain()
         now_us = self._clock()
         self._retire(now_us)
-        self._fresh |= {name for _, name in self._crossings.room()}
+        self._fresh |= {name for _, name in self._crossings.room(now_us)}
         looked = [one for one in self._rules if self._is_due(one, now_us)]
         for kind in dict.fromkeys(one.rule.kind for one in looked):
             self._sweep(kind, [one for one in looked if one.rule.kind == kind], now_us)
@@ -149,8 +150,8 @@ class Watchman:
 
     @property
     def full(self) -> list[str]:
-        """Return the rules that hold of more twins than are looked after."""
-        return sorted(name for _, name in tuple(self._crossings.full))  # at once: others ask too
+        """Return the rules that hold of more twins, or begin more often, than anybody looks at."""
+        return sorted(name for _, name in self._crossings.full)
 
     @property
     def waiting(self) -> int:
@@ -215,7 +216,8 @@ class Watchman:
             self._drain(pushed)  # what was caught before those rows were copied comes first
             start += rows.size
             where = (rows, np.full(rows.size, SWEPT), np.full(rows.size, now_us))
-            seen = sight(kind, self._state, columns, where, judged)
+            named = any(one.of_ids for one in rules)
+            seen = sight(kind, self._state, columns, where, judged, named=named)
             for ready in rules:
                 self._utter(self._crossings.judge(ready, seen))
 
@@ -338,8 +340,8 @@ class Watchman:
                 continue
             row = self._state.kinds[about.kind].keys.row(f"{tenant}/{about.subject}")
             if row >= 0:
-                held = self._crossings.held(about.kind, about.rule)
-                held[row] = held_of(alert, self._state.lexicon.word, self._clock())
+                mine = self._crossings.held(about.kind, about.rule)
+                mine.put(row, held_of(alert, self._state.lexicon.word, self._clock()))
         return until
 
     def _recall(self, ready: Ready, row: int) -> Held | None:

@@ -29,7 +29,6 @@ from serving.rulebook import Rulebook
 from serving.wire import twin_pb2 as pb
 from twin.alert_events import Action
 from twin.alerts import ALERT
-from twin.crossings import MOST_HELD
 from twin.errors import (
     BadRequest,
     Compacted,
@@ -40,12 +39,15 @@ from twin.errors import (
     Unavailable,
 )
 from twin.kinds import KINDS
+from twin.remembered import MOST_HELD, TOLD_A_SECOND
 from twin.rules import parse, ready
 
 log = logging.getLogger(__name__)
 MARKS = "alerts"  # the folder of them
 LOOK_S = 1.0  # between two looks at what time changes, and at the rules
 SHARE = 0.1  # of a core, at most, for such looks: where they take long they come less often
+RESTS = 20  # times as long as it computed the watch rests: what came meanwhile is judged at once
+LONGEST_REST_S = 0.04  # ... but an alert waits no longer
 END_S = 5.0
 
 
@@ -147,7 +149,10 @@ def notes(folder: Path) -> dict[str, str]:
             continue
         for rule in mark.full:
             rules.setdefault(rule, []).append(path.stem.replace("-", "/"))
-    told = f"holds of over {MOST_HELD} twins; no more alerts are raised there: mend the rule"
+    told = (
+        f"holds of over {MOST_HELD} twins, or begins to more than {TOLD_A_SECOND} times a second; "
+        "not all its alerts are raised there: mend the rule"
+    )
     return {f"rule {rule}": f"{told} ({', '.join(names)})" for rule, names in rules.items()}
 
 
@@ -193,14 +198,17 @@ class Watch:
         return pb.ActReply(alert=found.twin, receipt=f"{self._shard.name}/{offset}")
 
     def _run(self, since: int) -> None:
-        begun, following = False, 0.0
+        begun, following, rested = False, 0.0, 0.0
         while not self._stop.is_set():
             try:
                 if not begun:
                     self.watchman.begin(since)
                     begun = True
                 self.watchman.stirred.clear()  # before the look: what comes meanwhile stirs again
+                computed = time.thread_time()
                 self.watchman.drain()
+                rest = min(LONGEST_REST_S, RESTS * (time.thread_time() - computed))
+                rested = time.monotonic() + rest
                 if (start := time.monotonic()) >= following:
                     self._look()
                     following = start + max(LOOK_S, (time.monotonic() - start) / SHARE)
@@ -221,6 +229,7 @@ class Watch:
                 self._stop.wait(0.2)
                 continue
             self.watchman.stirred.wait(max(0.0, following - time.monotonic()))
+            self._stop.wait(max(0.0, rested - time.monotonic()))  # most often it is over by now
 
     def _look(self) -> None:
         if self._rulebook.changed():

@@ -66,14 +66,19 @@ def sight(
     columns: dict[str, Column],
     where: tuple[Column, Column, Column],
     judged: int,
+    *,
+    named: bool,
 ) -> Sight:
-    """Return picked rows to be judged. `where`: their rows, offsets, and when each was so."""
+    """Return picked rows to be judged. `where`: their rows, offsets, and when each was so.
+
+    `named`: with their ids, which takes longer than all else.
+    """
     rows, offset, seen = where
     held = state.kinds[kind]
     table = picked(columns, rows.size, held.table.aliases)
     now_us = int(seen[-1])
-    names = held.keys.names().take(rows)
-    snapshot = Snapshot(judged, now_us, {kind: table}, {kind: names}, state.lexicon)
+    names = {kind: held.keys.names().take(rows)} if named else {}
+    snapshot = Snapshot(judged, now_us, {kind: table}, names, state.lexicon)
     return Sight(snapshot, kind, state.rule.region, rows, offset, seen, judged, now_us)
 
 
@@ -88,7 +93,8 @@ def joined(plan: Plan, some: Sequence[Caught], state: State) -> Sight | None:
     rows = np.concatenate([one.rows for one in some])
     offset = np.concatenate([one.offset for one in some])
     seen = np.concatenate([np.full(one.rows.size, one.seen) for one in some])
-    return sight(plan.kind, state, columns, (rows, offset, seen), 0)
+    named = any(one.of_ids for one in plan.rules)
+    return sight(plan.kind, state, columns, (rows, offset, seen), 0, named=named)
 
 
 def piece(

@@ -12,18 +12,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.fields import Scope
+from twin.fields import Scope, Tried
 from twin.kinds import ABSENT, KINDS
+from twin.remembered import (
+    MOST_HELD,
+    MOST_TOLD,
+    QUIET,
+    RESTLESS,
+    STEADY,
+    UNKNOWN,
+    Held,
+    Remembered,
+)
 from twin.rules import CLOCK, Ready
 from twin.transition import Snapshot
 
 Column = NDArray[Any]
 SECOND_US = 1_000_000
-MOST_HELD = 10_000  # of one rule in one shard
 SWEPT = -1  # the offset of what no event brought about, but time
 
 
@@ -32,16 +42,6 @@ class What(StrEnum):
     LAPSED = "lapsed"  # ... and ended too soon
     RAISED = "raised"
     CLEARED = "cleared"
-
-
-class Held(NamedTuple):
-    """What is remembered of a rule and a row, while its condition holds or it is raised."""
-
-    raised: bool
-    since: int  # event time since which the condition holds; ABSENT while it does not
-    from_us: int  # the clock when that was seen
-    out_s: int  # for how long it held before, of a rule that counts all of it
-    offset: int  # what was judged last
 
 
 class Crossing(NamedTuple):
@@ -83,67 +83,78 @@ class Crossings:
     """The memory of one shard's rules. `recall`: what is known of an alert that is not held.
 
     Of each rule at most `most` twins are held at once: one that holds of more says nothing that a
-    person could look at. What it holds of beyond that is left out, and the rule is `full`.
+    person could look at. What it holds of beyond that is left out, and the rule is `full`; so is
+    one that began more often than `burst` and what the clock allows.
     """
 
-    def __init__(self, recall: Recall, most: int = MOST_HELD) -> None:
+    def __init__(
+        self, recall: Recall | None, most: int = MOST_HELD, burst: int | None = MOST_TOLD
+    ) -> None:
         self.keeps = False  # what is quiet too, as `recall` may not know yet that it is
-        self.full: set[tuple[str, str]] = set()  # rules that hold of more twins than are held
-        self._recall, self._most = recall, most
-        self._held: dict[tuple[str, str], dict[int, Held]] = {}
+        self._recall, self._most, self._burst = recall, most, burst
+        self._rules: dict[tuple[str, str], Remembered] = {}
+        self._tried: Tried = WeakKeyDictionary()
 
-    def room(self) -> list[tuple[str, str]]:
+    @property
+    def full(self) -> list[tuple[str, str]]:
+        """Return the rules that hold of more twins, or began more often, than anybody looks at."""
+        return [seat for seat, mine in self._rules.items() if mine.full]
+
+    def room(self, now_us: int) -> list[tuple[str, str]]:
         """Return the rules that were full and have room again: all twins are to be looked at."""
-        free = [seat for seat in self.full if len(self._held.get(seat, ())) < 0.9 * self._most]
-        self.full.difference_update(free)
-        return free
+        return [seat for seat, mine in self._rules.items() if mine.is_free_again(now_us)]
 
     def settle(self) -> None:
         """Keep no longer what is quiet."""
         self.keeps = False
-        for held in self._held.values():
-            for row in [r for r, one in held.items() if not (one.raised or one.out_s)]:
-                if held[row].since == ABSENT:
-                    del held[row]
+        for mine in self._rules.values():
+            for row, one in mine.items():
+                if not (one.raised or one.out_s) and one.since == ABSENT:
+                    mine.drop(row)
 
-    def held(self, kind: str, rule: str) -> dict[int, Held]:
+    def held(self, kind: str, rule: str) -> Remembered:
         """Return what is remembered of a rule, by row of its kind."""
-        return self._held.setdefault((kind, rule), {})
+        found = self._rules.get((kind, rule))
+        if found is None:
+            found = self._rules[kind, rule] = Remembered(self._most, self._burst)
+        return found
 
     @property
     def rules(self) -> list[tuple[str, str]]:
         """Return the kind and name of every rule that anything is remembered of."""
-        return [seat for seat, held in self._held.items() if held]
+        return [seat for seat, mine in self._rules.items() if len(mine)]
 
     def judge(self, ready: Ready, sight: Sight) -> list[Crossing]:
         """Return what crosses, and remember it."""
-        hot, cool = masks(ready, sight)
-        held = self.held(ready.rule.kind, ready.rule.name)
-        if not held and not hot.any():
+        scope = Scope(sight.snapshot, sight.kind, "", sight.region, sight.now_us, tried=self._tried)
+        hot = _mask(ready.hot.predicate, scope)
+        mine = self.held(ready.rule.kind, ready.rule.name)
+        if self._recall is not None:
+            mine.forget()
+        at = _waking(ready, scope, sight, hot, mine)
+        if not at.size:
             return []
-        known = np.fromiter(held, np.int64, len(held))  # a row may come twice: hot, and then not
-        seat = ready.rule.kind, ready.rule.name
-        news = sight.rows[hot] if seat not in self.full else known[:0]
-        at = np.flatnonzero(np.isin(sight.rows, np.concatenate([known, news])))
-        became = since(ready, sight, at)
+        became, over = since(ready, sight, at), _over(ready, scope, hot, at)
         found = []
-        for i, at_us in zip(at.tolist(), became.tolist(), strict=True):
+        for i, at_us, cool in zip(at.tolist(), became.tolist(), over.tolist(), strict=True):
             row, offset, now_us = (int(of[i]) for of in (sight.rows, sight.offset, sight.seen))
-            before = held.get(row)
-            if before is None and len(held) >= self._most:
-                self.full.add(seat)
+            before = mine.get(row)
+            if before is None and not (hot[i] and mine.has_room()):
                 continue
-            before = before or self._recall(ready, row)
+            if before is None and self._recall is not None:
+                before = self._recall(ready, row)
             judged = offset + 1 if offset != SWEPT else sight.judged
             if before is not None and judged - (offset != SWEPT) < before.offset:
                 continue  # it was judged before: a restart goes back some way
             begun = at_us if at_us != ABSENT else now_us
-            what, after = step(ready, before, bool(hot[i]), bool(cool[i]), begun, now_us)
+            what, after = step(ready, before, bool(hot[i]), cool, begun, now_us)
+            if what in _BEGINNINGS and not mine.may_tell(now_us):
+                continue  # it is full, and what it holds of is looked at again when it is not
             after = after._replace(offset=judged)
             if after.raised or after.since != ABSENT or self.keeps or ready.rule.total:
-                held[row] = after
+                mine.put(row, after)
             else:
-                held.pop(row, None)
+                mine.drop(row)
             if what is None:
                 continue
             since_us, out_s = after.since, after.out_s
@@ -156,20 +167,23 @@ class Crossings:
         """Return what has held long enough by the clock, though nothing was heard of it."""
         if ready.rule.by != CLOCK or not ready.rule.held_us:
             return []
-        held, found = self.held(ready.rule.kind, ready.rule.name), []
-        for row, one in list(held.items()):
-            if not one.raised and one.since != ABSENT and lasted(ready, one, 0, now_us):
-                held[row] = one._replace(raised=True)
-                since_us, out_s = one.since, one.out_s
-                found.append(
-                    _crossing(ready, row, What.RAISED, now_us, since_us, out_s, SWEPT, judged, {})
-                )
+        mine, found = self.held(ready.rule.kind, ready.rule.name), []
+        for row, one in mine.items():
+            if one.raised or one.since == ABSENT or not lasted(ready, one, 0, now_us):
+                continue
+            if not mine.may_tell(now_us):
+                break
+            mine.put(row, one._replace(raised=True))
+            since_us, out_s = one.since, one.out_s
+            found.append(
+                _crossing(ready, row, What.RAISED, now_us, since_us, out_s, SWEPT, judged, {})
+            )
         return found
 
     def ended(self, kind: str, rule: str, now_us: int, judged: int) -> list[Crossing]:
         """Return that everything of a rule is cleared, and forget it: the rule is gone."""
         found = []
-        for row, one in self._held.pop((kind, rule), {}).items():
+        for row, one in self._rules.pop((kind, rule)).items():
             if one.raised or one.since != ABSENT:
                 what = What.CLEARED if one.raised else What.LAPSED
                 out_s = one.out_s
@@ -179,7 +193,8 @@ class Crossings:
         return found
 
 
-QUIET = Held(False, ABSENT, ABSENT, 0, 0)
+NOTHING = Held(False, ABSENT, ABSENT, 0, 0)
+_BEGINNINGS = (What.NOTICED, What.RAISED)
 
 
 def step(
@@ -189,7 +204,7 @@ def step(
 
     `at_us`: the event time of what is judged, `now_us`: the clock.
     """
-    one = known or QUIET
+    one = known or NOTHING
     if one.raised:
         if cool:
             return What.CLEARED, Held(False, ABSENT, ABSENT, _spent(ready, one, at_us), 0)
@@ -222,12 +237,40 @@ def silent(ready: Ready) -> bool:
     return ready.timed or ready.rule.by == CLOCK or not ready.rule.held_us
 
 
-def masks(ready: Ready, sight: Sight) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return of which rows the condition holds, and of which it is over."""
-    scope = Scope(sight.snapshot, sight.kind, "", sight.region, sight.now_us)
-    hot = _mask(ready.hot.predicate, scope)
-    cool = ~hot if ready.cool is None else _mask(ready.cool.predicate, scope)
-    return hot, cool
+def _waking(
+    ready: Ready, scope: Scope, sight: Sight, hot: NDArray[np.bool_], mine: Remembered
+) -> NDArray[np.int64]:
+    """Return where rows stand to which anything may happen, each as often as it comes."""
+    rows = sight.rows
+    if not len(mine):
+        woken = hot & (not mine.full)
+    else:
+        marks = mine.marks(rows)
+        woken = hot & ((marks == QUIET) | (marks == UNKNOWN)) & (not mine.full)
+        if (steady := np.flatnonzero(marks == STEADY)).size:
+            woken[steady] = _over(ready, scope, hot, steady)
+        if (restless := np.flatnonzero(marks == RESTLESS)).size:
+            woken[restless] = silent(ready) or _turning(ready, sight, hot, restless, mine)
+    if not woken.any():
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(np.isin(rows, rows[woken]))  # a row may come twice: hot, and then not
+
+
+def _turning(
+    ready: Ready, sight: Sight, hot: NDArray[np.bool_], at: NDArray[np.int64], mine: Remembered
+) -> NDArray[np.bool_]:
+    """Return which rows, whose clock runs by facts, hold no longer, or for long enough."""
+    became = since(ready, sight, at)
+    ripe = mine.ripe(sight.rows[at], ready.rule.held_us)
+    turning: NDArray[np.bool_] = ~hot[at] | (became >= ripe) | (became == ABSENT)
+    return turning
+
+
+def _over(
+    ready: Ready, scope: Scope, hot: NDArray[np.bool_], at: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return of which of some rows the condition is over."""
+    return ~hot[at] if ready.cool is None else _mask(ready.cool.predicate, scope.within(at))
 
 
 def since(ready: Ready, sight: Sight, at: Column) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ from twin.transition import Snapshot
 
 Column = NDArray[Any]
 Mask = NDArray[np.bool_]
+# A test of words -> what it said of each code: 0 not asked yet, 1 it passes, 2 it does not.
+Tried = MutableMapping[object, NDArray[np.int8]]
 NO_SETS: Mapping[str, Sequence[str]] = MappingProxyType({})
 OF_GROUP = ("age", "as_of", "confidence", "source", "stale")
 _CALL = re.compile(r"([a-z_]+)\(([A-Za-z_][A-Za-z0-9_]*)\)")
@@ -63,6 +65,7 @@ class Scope(NamedTuple):
     now_us: int
     sets: Mapping[str, Sequence[str]] = NO_SETS
     only: NDArray[np.int64] | None = None
+    tried: Tried | None = None  # of who asks again and again of one lexicon
 
     @property
     def size(self) -> int:
@@ -94,7 +97,7 @@ class Scope(NamedTuple):
 
     def within(self, rows: NDArray[np.int64] | None) -> Scope:
         """Return the same, restricted to some of its rows by their numbers in the table."""
-        return Scope(*self[:6], rows)
+        return Scope(*self[:6], rows, self.tried)
 
     def values(self, name: str) -> Values:
         """Return what `name` is of every row. Raises UnknownField."""

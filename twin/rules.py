@@ -89,6 +89,11 @@ class Ready(NamedTuple):
     groups: tuple[str, ...]  # of the fields in them
     timed: bool  # time alone can make it hold
 
+    @property
+    def of_ids(self) -> bool:
+        """Say whether a condition reads the ids of twins."""
+        return "id" in self.hot.fields or (self.cool is not None and "id" in self.cool.fields)
+
 
 def parse(text: str, place: str) -> list[AlertRule]:
     """Return the rules of a TOML text. Raises BadRequest RULE_INVALID: which, where and why."""

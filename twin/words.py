@@ -32,12 +32,15 @@ class Texts:
         if self.term.label == "region":  # of the shard: its lexicon need not have the word
             return np.full(scope.size, self._holds(scope, scope.region) is self.yes)
         column, known = self.term.read(scope)
-        lexicon = scope.snapshot.lexicon
-        said = np.zeros(len(lexicon) + 1, np.bool_)  # the last is that of NO_CODE
+        found = self._passing(scope, column)
+        return found if self.yes else ~found & known
+
+    def _passing(self, scope: Scope, column: Column) -> Mask:
+        said = np.zeros(len(scope.snapshot.lexicon) + 1, np.bool_)  # the last is that of NO_CODE
         said[self._codes(scope, column)] = True
         said[-1] = False
         found: Mask = said[column]
-        return found if self.yes else ~found & known
+        return found
 
     def _codes(self, scope: Scope, column: Column) -> Column:
         """Return the codes of the words that pass, of those in the column at least."""
@@ -106,7 +109,33 @@ class Same(Texts):
         return np.array([code(word) for word in self.words(scope) if word] or [-1], np.int64)
 
 
-class Ordered(Texts):
+class Tested(Texts):
+    """A test that is made of each word. Who asks again and again keeps what it said."""
+
+    def _passing(self, scope: Scope, column: Column) -> Mask:
+        if scope.tried is None:
+            return super()._passing(scope, column)
+        lexicon = scope.snapshot.lexicon
+        told = scope.tried.get(self)
+        if told is None or told.size <= len(lexicon):
+            grown = np.zeros(2 * len(lexicon) + 2, np.int8)
+            if told is not None:
+                grown[: told.size - 1] = told[:-1]
+            told = scope.tried[self] = grown
+            told[-1] = _FAILS  # that of NO_CODE
+        said = told[column]
+        if (fresh := column[said == 0]).size:
+            codes = np.unique(fresh)
+            told[codes] = [_PASSES if self.test(w) else _FAILS for w in lexicon.words(codes)]
+            said = told[column]
+        found: Mask = said == _PASSES
+        return found
+
+
+_PASSES, _FAILS = 1, 2  # see twin.fields.Tried
+
+
+class Ordered(Tested):
     """A comparison of a text with a written one, by code points."""
 
     def __init__(self, term: Term, sign: str, word: str) -> None:
@@ -117,7 +146,7 @@ class Ordered(Texts):
         return bool(self._compare(word, self._word))
 
 
-class Like(Texts):
+class Like(Tested):
     """LIKE and ILIKE: % is any text, _ any character."""
 
     def __init__(

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from twin.admission import Rule
 from twin.caught import caught_of, joined, plans_of
 from twin.columns import Message
-from twin.crossings import Crossings, Held, What
+from twin.crossings import Crossings, What
 from twin.events import columns_of
+from twin.remembered import Held
 from twin.rules import parse, ready
 from twin.transition import State
 
@@ -24,20 +25,25 @@ class Said(NamedTuple):
 
 
 class Judge:
-    def __init__(self, rules, kinds=("shipment", "alert"), most=10_000):
+    def __init__(self, rules, kinds=("shipment", "alert"), most=10_000, burst=10_000):
         self.state = State(Rule("east", kinds, 0, 1))
         self.rules = [ready(rule) for rule in parse(rules, "test.toml")]
         self.plans = plans_of(self.rules)
-        self.crossings = Crossings(lambda ready, row: self._again.get(row), most)
+        self.crossings = Crossings(lambda ready, row: self._recall(row), most, burst)
         self._told = {}  # row -> what an alert would say of itself
         self._again = {}
         self.frames = []
         self._number = 0
+        self.now_us = NOW + 2**50
 
     def readings(self, subject, readings):
         """Take temperatures as one commit; return what crossed. Times count from the first."""
+        return self.many([(subject, at_us, temp) for at_us, temp in readings])
+
+    def many(self, readings):
+        """Take (subject, time, temperature) as one commit; return what crossed."""
         rows = []
-        for at_us, temp in readings:
+        for subject, at_us, temp in readings:
             self._number += 1
             id = f"r{self._number}"
             told = {"temp_c": temp}
@@ -45,7 +51,7 @@ class Judge:
         return self.take(rows)
 
     def take(self, rows):
-        plan = self.state.plan([Message(columns_of(rows), "demo", "test")], 1, NOW + 2**50)
+        plan = self.state.plan([Message(columns_of(rows), "demo", "test")], 1, self.now_us)
         outcome = self.state.commit(plan.frame, lambda offset: None)
         self.frames.append((plan.frame, outcome))
         return self._judge(plan.frame, outcome)
@@ -57,6 +63,11 @@ class Judge:
         for frame, outcome in self.frames[-back:] if back else []:
             said += self._judge(frame, outcome)
         return said
+
+    def _recall(self, row):
+        """Return what the alert of a row says, where the rule counts all of the time."""
+        total = any(one.rule.total for one in self.rules)
+        return (self._told if total else self._again).get(row)
 
     def _judge(self, frame, outcome):
         said = []

@@ -7,7 +7,7 @@ and says what a rule with its hysteresis and its clock has to say.
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.twin.judging import Judge
+from tests.twin.judging import NOW, Judge
 
 HOUR_US = 3_600_000_000
 RULE = """
@@ -109,10 +109,72 @@ def test_a_rule_that_holds_of_more_twins_than_anybody_looks_after_says_no_more()
 
     first = [judge.readings(f"s{i}", [(i, 9.0)]) for i in range(5)]
     judge.readings("s0", [(9, 3.0)])
-    room = judge.crossings.room()
+    room = judge.crossings.room(NOW)
     judge.readings("s1", [(10, 3.0)])
-    room_again = judge.crossings.room()
+    room_again = judge.crossings.room(NOW)
 
     assert [len(said) for said in first] == [1, 1, 1, 0, 0]
     assert room == [("shipment", "warm")]
     assert room_again == []
+
+
+def test_a_rule_that_begins_too_often_says_no_more_until_the_clock_allows_it():
+    judge = Judge(RULE, burst=4)
+
+    said = [judge.readings("s", [(i, 9.0 if i % 2 else 3.0)]) for i in range(1, 40)]
+    told = [one.what.value for every in said for one in every]
+    too_soon = judge.crossings.room(NOW + 2**50)
+    full = judge.crossings.full
+    in_a_second = judge.crossings.room(NOW + 2**50 + 1_000_000)
+
+    assert told == ["raised", "cleared"] * 4
+    assert (too_soon, full, in_a_second) == ([], [("shipment", "warm")], [("shipment", "warm")])
+    judge.now_us += 1_000_000
+    again = [judge.readings("s", [(100 + i, 9.0 if i % 2 else 3.0)]) for i in range(1, 40)]
+    assert [one.what.value for every in again for one in every] == ["raised", "cleared"] * 4
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 4), st.sampled_from([3.0, 9.0])), min_size=1),
+        max_size=12,
+    ),
+    st.integers(1, 6),
+)
+def test_whatever_is_offered_a_rule_says_a_bounded_number_of_things(batches, burst):
+    judge, told, number = Judge(RULE + 'for = "1h"\ntotal = true', burst=burst), [], 0
+    for batch in batches:
+        rows = []
+        for subject, temp in batch:
+            number += 1
+            rows.append((f"s{subject}", number * HOUR_US // 2, temp))
+        told += judge.many(rows)
+
+    begun = [one for one in told if one.what.value in {"noticed", "raised"}]
+    ended = [one for one in told if one.what.value in {"lapsed", "cleared"}]
+    assert len(begun) <= burst
+    assert len(ended) <= len(begun)
+
+
+def test_a_clock_that_runs_is_not_asked_of_each_reading_but_rings_all_the_same():
+    rule = RULE + 'for = "5h"'
+    judge = Judge(rule)
+    begun = judge.readings("s", [(0, 9.0)])
+    quiet = [judge.readings("s", [(hour * HOUR_US, 9.0)]) for hour in range(1, 5)]
+    rung = judge.readings("s", [(5 * HOUR_US, 9.0)])
+
+    assert [one.what.value for one in begun] == ["noticed"]
+    assert quiet == [[]] * 4
+    assert [one.what.value for one in rung] == ["raised"]
+
+
+def test_what_is_over_gives_its_room_to_what_begins():
+    judge = Judge(RULE + 'for = "2h"\ntotal = true', most=10)
+    for i in range(10):
+        judge.readings(f"s{i}", [(0, 9.0), (HOUR_US, 3.0)])
+
+    begun = judge.readings("later", [(2 * HOUR_US, 9.0)])
+    again = judge.readings("s3", [(5 * HOUR_US, 9.0), (6 * HOUR_US, 9.0)])
+
+    assert [one.what.value for one in begun] == ["noticed"]
+    assert [one.what.value for one in again] == ["noticed", "raised"]  # an hour, and an hour
