@@ -44,6 +44,7 @@ from serving.records import (
     when,
 )
 from serving.records import fallback as _fallback
+from serving.silence import Silence
 from serving.sql_client import Statements
 from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
@@ -54,6 +55,8 @@ OPTIONS = (
     ("grpc.max_receive_message_length", LARGEST),
     ("grpc.max_send_message_length", LARGEST),
     ("grpc.http2.max_frame_size", 1 << 20),  # of what is received: else pieces of 16 KiB
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),  # else soon more than anybody's patience
 )
 _pack = msgspec.msgpack.Encoder().encode
 __all__ = [
@@ -266,14 +269,26 @@ class Client:
         """Return the reply to an rpc of the service, by its name. Raises TwinError."""
         return self._call(getattr(self._stub, rpc), request, timeout_s)
 
-    def pieces(self, rpc: str, request: Any, timeout_s: float | None = None) -> Iterator[Any]:
+    def pieces(
+        self, rpc: str, request: Any, timeout_s: float | None = None, silence_s: float = 0.0
+    ) -> Iterator[Any]:
         """Yield the replies to an rpc that streams, by its name; close it to end the call early.
 
-        Raises TwinError. `timeout_s`: for all of them; None: as long as they come.
+        Raises TwinError. `timeout_s`: for all of them; None: as long as they come. `silence_s`:
+        for each of them; 0: as long as it takes.
         """
         call = getattr(self._stub, rpc)(request, metadata=self._metadata(), timeout=timeout_s)
         try:
-            yield from call
+            if not silence_s:
+                yield from call
+                return
+            with Silence(call.cancel, silence_s) as silence:
+                try:
+                    yield from silence.each(call)
+                except grpc.RpcError:
+                    if silence.error is not None:
+                        raise silence.error from None
+                    raise
         except grpc.RpcError as e:
             raise faults.from_grpc(e) from e
         finally:

@@ -21,7 +21,9 @@ class Asking(Protocol):
 
     def ask(self, rpc: str, request: Any, timeout_s: float = 0.0) -> Any: ...
 
-    def pieces(self, rpc: str, request: Any, timeout_s: float | None = None) -> Iterator[Any]: ...
+    def pieces(
+        self, rpc: str, request: Any, timeout_s: float | None = None, silence_s: float = 0.0
+    ) -> Iterator[Any]: ...
 
 
 class Searching:

@@ -10,17 +10,21 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from serving import faults
 from serving.wire import twin_pb2 as pb
 from twin.errors import Compacted, Denied, Retryable, TwinError
 
 PATIENCE_S = 30.0  # for a gateway that is away, before the caller is told
 PAUSE_S = 0.1  # between two attempts
+SILENCE_S = 10.0  # of a stream, which else says every second how far all is: it hangs, or is cut
 
 
 class Streaming(Protocol):
     """What asks an rpc that streams. `serving.client.Client` is one."""
 
-    def pieces(self, rpc: str, request: Any, timeout_s: float | None = None) -> Iterator[Any]: ...
+    def pieces(
+        self, rpc: str, request: Any, timeout_s: float | None = None, silence_s: float = 0.0
+    ) -> Iterator[Any]: ...
 
 
 class Watching:
@@ -39,13 +43,15 @@ class Watching:
         cursor: str = "",
         only_changes: bool = False,
         patience_s: float = PATIENCE_S,
+        silence_s: float = SILENCE_S,
     ) -> Iterator[pb.SubscribeReply]:
         """Yield what matches now, then its changes as they come; close it to end.
 
         A message without changes is a bookmark: nothing happened up to its cursor. `cursor`: go on
         behind that message, of this question. `only_changes`: no first answer. Once a cursor came,
-        a stream that breaks is begun again behind it, for `patience_s`; 0: never. Raises what the
-        twin refuses with, as a TwinError.
+        a stream that breaks, or says nothing for `silence_s`, is begun again behind it, for
+        `patience_s`; 0: never. Raises what the twin refuses with, as a TwinError, and what broke
+        the stream where it cannot be taken up.
         """
         request = pb.SubscribeRequest(
             kind=kind,
@@ -58,7 +64,7 @@ class Watching:
         until = 0.0
         while True:
             try:
-                for reply in whole(self._pieces("Subscribe", request)):
+                for reply in whole(self._pieces("Subscribe", request, None, silence_s)):
                     until = 0.0
                     request.cursor = reply.cursor or request.cursor
                     yield reply
@@ -68,7 +74,7 @@ class Watching:
                 until = until or time.monotonic() + patience_s
                 pause = max(PAUSE_S, getattr(e, "retry_after", 0.0))
                 if time.monotonic() + pause > until:
-                    raise
+                    raise _given_up(e, patience_s) from e
                 time.sleep(pause)
             else:
                 return
@@ -82,6 +88,14 @@ def whole(replies: Iterator[pb.SubscribeReply]) -> Iterator[pb.SubscribeReply]:
         if not reply.more:
             yield from held
             held.clear()
+
+
+def _given_up(e: TwinError, patience_s: float) -> TwinError:
+    """Return what is told once a stream could not be taken up for so long."""
+    if patience_s <= 0:
+        return e
+    text = f"the stream could not be taken up for {patience_s:g} s; go on with the last cursor: {e}"
+    return faults.error(e.code, text, getattr(e, "retry_after", 0.0))
 
 
 def _passes(e: TwinError) -> bool:

@@ -20,7 +20,7 @@ from serving import deadline, http_asked, http_json, http_problem, http_schema, 
 from serving.access import Identity
 from serving.http_ports import TokenPort
 from serving.wire import twin_pb2 as pb
-from twin.errors import Overloaded, TwinError
+from twin.errors import Overloaded, TwinError, Unavailable
 
 Subscribe = Callable[[pb.SubscribeRequest, Identity], AsyncIterator[pb.SubscribeReply]]
 MEDIA = "text/event-stream"
@@ -78,6 +78,7 @@ class Watches:
         self._tokens, self._subscribe = tokens, subscribe
         self._most, self._life_s = most, life_s
         self._open: set[Stream] = set()
+        self._closed = False
 
     def router(self) -> APIRouter:
         found = APIRouter()
@@ -99,6 +100,8 @@ class Watches:
             said["cursor"] = last
         asked = http_asked.message(pb.SubscribeRequest, _ASKED, said)
         assert isinstance(asked, pb.SubscribeRequest)
+        if self._closed:
+            raise Unavailable("this gateway is stopping; ask again", AGAIN_S)
         if len(self._open) >= self._most:
             raise Overloaded(f"{self._most} streams are open; close one of them", AGAIN_S)
         deadline.begin(None)
@@ -108,7 +111,8 @@ class Watches:
         return StreamingResponse(_chained(first, events), headers=headers, media_type=MEDIA)
 
     async def close(self) -> None:
-        """End every stream: a server that waits for open ones can then stop."""
+        """End every stream, let none begin: a server that waits for open ones can then stop."""
+        self._closed = True
         await asyncio.gather(*(stream.close() for stream in list(self._open)))
 
     async def _events(

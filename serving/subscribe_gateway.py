@@ -75,11 +75,13 @@ class GatewaySubscriptions:
         self._bookmark_s = bookmark_s
         self._open: Counter[str] = Counter()
         self._merges: set[_Merge] = set()
+        self._stopping = False
 
     async def close(self) -> None:
         """End every subscription: its subscriber goes on with another gateway, or with the next."""
+        self._stopping = True  # whoever comes back at once is to find another, or the next
         for merge in list(self._merges):
-            merge.end(Unavailable("this gateway is stopping; go on with the cursor", PAUSE_S))
+            merge.end(_stopping())
         until = time.monotonic() + CLOSE_S
         while self._merges and time.monotonic() < until:
             await asyncio.sleep(PAUSE_S / 10)
@@ -92,6 +94,8 @@ class GatewaySubscriptions:
         Raises SlowConsumer with a cursor, Overloaded, Compacted; BadRequest CURSOR_INVALID,
         FUTURE_OFFSET, FILTER_TIMED.
         """
+        if self._stopping:
+            raise _stopping()
         request.kind = self._kind(request.kind)
         check(request.kind, request)
         if getattr(request, "from") or request.epochs or request.sets:
@@ -185,8 +189,7 @@ class _Merge:
                         news = await self._news.get()
                 except TimeoutError:
                     due = time.monotonic() + bookmark_s
-                    if not self._unsynced or self._away:
-                        yield self._bookmark(clock())
+                    yield self._bookmark(clock())  # so that it is never silent, nor taken for dead
                     continue
                 for reply in self._take(news, clock):
                     due = time.monotonic() + bookmark_s
@@ -289,6 +292,10 @@ class _Merge:
                     held = []
         finally:
             call.cancel()
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("this gateway is stopping; go on with the cursor", LONGEST_PAUSE_S)
 
 
 def _passes(error: Exception) -> bool:

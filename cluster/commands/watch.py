@@ -13,6 +13,7 @@ from cluster.questions import split
 from serving import records
 from serving.client import connect
 from serving.wire import twin_pb2 as pb
+from twin.errors import Compacted, Retryable
 
 NEVER = 0
 
@@ -46,32 +47,52 @@ def command(
 
     A twin is told of as `entered` when it begins to match, as `left` when it matches no more, and
     as `changed` with what was told of it meanwhile. With --json every line has the cursor to go on
-    with (docs/subscribe.md); it is null until the first answer is complete.
+    with (docs/subscribe.md); it is null until the first answer is complete. Interrupted, or given
+    up after half a minute without the twin, it says on stderr how to go on.
     """
     chosen = split(fields) or USUAL[kind]
     asked = () if chosen == ("all",) else chosen
-    shown = 0
+    shown = Shown(limit, as_json, cursor)
     with connect(folder, name="cli") as client:
         replies = client.subscribe(
             kind, " ".join(where), asked, region, cursor=cursor, only_changes=only_changes
         )
-        was = pb.NORMAL
-        for reply in replies:
-            changes = list(reply.changes)
-            if limit:
-                changes = changes[: limit - shown]
-            for number, change in enumerate(changes, 1):
-                if as_json:
-                    last = number == len(reply.changes)
-                    show.json(_told(change, reply, reply.cursor if last else ""))
-                else:
-                    click.echo(_line(change))
-            shown += len(changes)
-            if reply.mode != was and not as_json:
-                show_mode("degraded" if reply.mode == pb.DEGRADED else "normal", [])
-            was = reply.mode
-            if limit and shown >= limit:
-                return
+        try:
+            for reply in replies:
+                shown.add(reply)
+                if limit and shown.count >= limit:
+                    return
+        except (KeyboardInterrupt, Retryable) as e:
+            if shown.cursor and not isinstance(e, Compacted):
+                click.echo(f"go on with --cursor={shown.cursor}", err=True)
+            raise
+
+
+class Shown:
+    """What was printed so far, and the cursor behind it."""
+
+    def __init__(self, limit: int, as_json: bool, cursor: str) -> None:
+        self.count = 0
+        self.cursor = cursor
+        self._limit, self._as_json = limit, as_json
+        self._mode = pb.NORMAL
+
+    def add(self, reply: pb.SubscribeReply) -> None:
+        """Print the changes of a message."""
+        changes = list(reply.changes)
+        if self._limit:
+            changes = changes[: self._limit - self.count]
+        for number, change in enumerate(changes, 1):
+            if self._as_json:
+                last = number == len(reply.changes)
+                show.json(_told(change, reply, reply.cursor if last else ""))
+            else:
+                click.echo(_line(change))
+        self.count += len(changes)
+        self.cursor = reply.cursor or self.cursor  # only now: who is interrupted misses nothing
+        if reply.mode != self._mode and not self._as_json:
+            show_mode("degraded" if reply.mode == pb.DEGRADED else "normal", [])
+        self._mode = reply.mode
 
 
 def _told(change: pb.Change, reply: pb.SubscribeReply, cursor: str) -> dict[str, Any]:

@@ -219,12 +219,15 @@ def test_a_stream_beyond_the_bound_is_told_to_come_back_and_closing_ends_those_t
         pieces = aiter(answer.body_iterator)
         first = await anext(pieces)
         await watches.close()
-        return first, [piece async for piece in pieces], refused.value.code
+        rest = [piece async for piece in pieces]
+        with pytest.raises(TwinError) as late:  # whoever comes back at once finds none that begins
+            await watches.answer(_request())
+        return first, rest, refused.value.code, late.value.code
 
-    first, rest, code = asyncio.run(told())
+    first, rest, code, late = asyncio.run(told())
 
     assert b"id: c\nevent: bookmark\n" in first
-    assert (rest, code) == ([], "OVERLOADED")
+    assert (rest, code, late) == ([], "OVERLOADED", "SHARD_UNAVAILABLE")
 
 
 def test_what_ends_a_stream_that_has_begun_is_its_last_event():
