@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from twin.dedup import Known, Seen
 from twin.events import NOTHING, Offered
 from twin.judge import Sheet, contents, judged, repeat, sheet
 from twin.kernels import well_formed
-from twin.outcomes import Outcome, Reason
+from twin.outcomes import APPLIED, PARKED, REJECTED, STANDS, Reason
 from twin.slots import room
 from twin.texts import Texts, hashes, join, texts
 
@@ -70,10 +71,10 @@ def admit(offered: Offered, tenant: str, seen: Seen, rule: Rule, now_us: int) ->
     salt = salts(offered.source.hashes(), tenant)
     hash_ = hashes(id_, salt)
     reason = _identity(offered, id_, contract, rule, tenant)
-    rejected = reason != Reason.NONE
+    rejected = reason != STANDS
     reason = np.where(rejected, reason, judged(offered, contract, said, now_us + DAY_US))
-    outcome = np.where(reason == Reason.NONE, Outcome.APPLIED, Outcome.PARKED).astype(np.int8)
-    outcome[rejected] = Outcome.REJECTED
+    outcome = np.where(reason == STANDS, APPLIED, PARKED).astype(np.int8)
+    outcome[rejected] = REJECTED
     known = seen.find(hash_)
     amends = (offered.does != NOTHING).any()
     target = hashes(offered.target, salt) if amends else np.zeros((n, 2), np.uint64)
@@ -93,8 +94,13 @@ def admit(offered: Offered, tenant: str, seen: Seen, rule: Rule, now_us: int) ->
 
 def salts(source: NDArray[np.uint64], tenant: str) -> NDArray[np.uint64]:
     """Return what keeps equal ids of different sources and tenants apart."""
-    own: np.uint64 = hashes(texts([tenant]))[0, 1]  # a tenant may have the name of a source
-    return np.bitwise_xor(source, own)
+    return np.bitwise_xor(source, _hash(tenant)[1])  # a tenant may have the name of a source
+
+
+@lru_cache(1024)
+def _hash(tenant: str) -> tuple[np.uint64, np.uint64]:
+    first, second = hashes(texts([tenant]))[0]
+    return first, second
 
 
 def repeats(messages: Sequence[Admitted]) -> None:
@@ -125,7 +131,7 @@ def repeats(messages: Sequence[Admitted]) -> None:
 
 def place(tenant: str, ids: Texts, shards: int) -> NDArray[np.int64]:
     """Return which of `shards` writes each twin: the hash of (tenant, id) modulo their number."""
-    salt = np.broadcast_to(hashes(texts([tenant]))[:, 0], ids.size).copy()
+    salt = np.full(ids.size, _hash(tenant)[0])
     return (hashes(ids, salt)[:, 0] % np.uint64(shards)).astype(np.int64)
 
 
@@ -138,7 +144,7 @@ def good_ids(ids: Texts) -> NDArray[np.bool_]:
 
 def _contracts(offered: Offered) -> NDArray[np.int16]:
     contract = np.full(offered.size, -1, np.int16)
-    for version in np.flatnonzero(np.bincount(_small(offered.version))).tolist():
+    for version in np.bincount(_small(offered.version)).nonzero()[0].tolist():
         numbers = [BY_NAME.get((name, version), -1) for name in offered.type.words]
         found = np.array([*numbers, -1], np.int16)[offered.type.codes]
         contract = np.where(offered.version == version, found, contract)
@@ -154,15 +160,14 @@ def _identity(
     offered: Offered, id_: Texts, contract: Column, rule: Rule, tenant: str
 ) -> NDArray[np.int8]:
     """Return the reason to reject each event that names no twin of this shard."""
-    reason = np.full(offered.size, Reason.NONE, np.int8)
+    reason = np.full(offered.size, STANDS, np.int8)
     subject, alerts = offered.subject, _IS_ALERT[contract]
     if alerts.any():  # an alert is written where its subject is
         subject, about = subjects(subject, alerts)
         reason[alerts & [kind not in rule.kinds for kind in about]] = Reason.NOT_OWNER
     if rule.shards > 1:
         reason[place(tenant, subject, rule.shards) != rule.number] = Reason.NOT_OWNER
-    foreign = np.array([c.kind not in rule.kinds for c in CONTRACTS] + [False])
-    reason[foreign[contract]] = Reason.NOT_OWNER
+    reason[_foreign(tuple(rule.kinds))[contract]] = Reason.NOT_OWNER
     here = [word == rule.region for word in offered.region.words]
     reason[~np.array([*here, False], np.bool_)[offered.region.codes]] = Reason.WRONG_REGION
     reason[offered.region.codes < 0] = Reason.REGION_MISSING
@@ -175,12 +180,18 @@ def _identity(
     return reason
 
 
+@cache
+def _foreign(kinds: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Say of each contract, and of an unknown one at the end, whether it is of another kind."""
+    return np.array([c.kind not in kinds for c in CONTRACTS] + [False])
+
+
 def _content(offered: Offered, said: Sheet) -> NDArray[np.uint64]:
     content = contents(offered, said)
     unsound = offered.strange
     if not said.sound.all():
         unsound = unsound | ~said.sound.all(axis=0)
-    at = np.flatnonzero(unsound)
+    at = unsound.nonzero()[0]
     for i, raw in zip(at.tolist(), offered.raws(at), strict=True):
         content[i] = hashes(texts([raw.hex()]))[0]
     return content

@@ -72,7 +72,7 @@ class _Block:
 
     def _thaw(self, met: NDArray[np.bool_]) -> None:
         """Have the frozen chunks among those that are met copied to places of their own."""
-        held = np.flatnonzero(met)
+        held = met.nonzero()[0]
         self._room(held.size)
         held = held[self.frozen[held]]  # those that moved are free to be written
         self.written = True
@@ -103,7 +103,7 @@ class _Block:
         if self._used + n <= next(iter(self.arenas.values())).shape[0]:
             return
         self._of = object()
-        written = np.flatnonzero(self.pages)
+        written = self.pages.nonzero()[0]
         live = 1 + written.size
         for name, blank in self.blanks.items():
             arena = untouched((2 * (live + n), CHUNK), blank.dtype)
@@ -286,7 +286,7 @@ class Table:
             rows = columns.get(f"{name}{ROWS}", every)
             if isinstance(block, _Sparse) and rows is every:
                 told = [_told(values, block.blanks[one]) for one, values in held.items()]
-                rows = np.flatnonzero(np.logical_or.reduce(told)) if told else every[:0]
+                rows = np.logical_or.reduce(told).nonzero()[0] if told else every[:0]
                 held = {column: values[rows] for column, values in held.items()}
             if held:
                 self.puts(held, rows)

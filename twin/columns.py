@@ -7,6 +7,7 @@ shard's lexicon, new ones only for words in use. What a parked event said is kep
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from twin.kernels import spread
 from twin.keys import qualified
 from twin.kinds import BLANKS, KINDS, Dtype, Group, Kind, Merge
 from twin.lexicon import Draft
-from twin.outcomes import Reason
+from twin.outcomes import STANDS
 from twin.promises import Carry, Source
 from twin.texts import Texts, join
 from twin.upcast import converted
@@ -75,7 +76,7 @@ def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> P
     offered = message.offered
     n = at.size
     reason = one.reason.take(at)
-    stands = reason == Reason.NONE
+    stands = reason == STANDS
     sure = offered.confidence.take(at)
     sure[~stands] = np.nan
     columns: dict[str, Column] = {
@@ -105,7 +106,7 @@ def kept_columns(message: Message, one: Admitted, at: Column, draft: Draft) -> P
 
 def _coded(codes: Column, words: Sequence[str], draft: Draft) -> NDArray[np.int32]:
     """Return codes of the lexicon for codes of a batch, new ones only for words in use."""
-    used = np.flatnonzero(np.bincount(codes + 1, minlength=1)[1:])
+    used = np.bincount(codes + 1, minlength=1)[1:].nonzero()[0]
     table = np.full(len(words) + 1, -1, np.int32)
     for code in used.tolist():
         table[code] = draft.code(words[code])
@@ -131,7 +132,7 @@ def gather(parts: Sequence[Part]) -> dict[str, Column]:
             part.payload[name] if name in part.payload else _blank(name, part.id.size)
             for part in parts
         ]
-        mine = np.flatnonzero(carries(columns["contract"], columns["reason"], name))
+        mine = carries(columns["contract"], columns["reason"], name).nonzero()[0]
         if mine.size:
             columns[f"data.{name}"] = _one(whole).take(mine)
     return columns
@@ -144,7 +145,7 @@ def _one(parts: Sequence[Column]) -> Column:
 def carries(contract: Column, reason: Column, name: str) -> NDArray[np.bool_]:
     """Say of each event whether a payload column holds a value for it: it stands, and may."""
     carries: NDArray[np.bool_] = _MAY[name].take(contract, mode="wrap")  # -1 is the last one
-    carries &= reason == Reason.NONE
+    carries &= reason == STANDS
     return carries
 
 
@@ -207,15 +208,20 @@ def of_kind(frame: Frame, kind: Kind) -> NDArray[np.bool_]:
     return _ABOUT[kind.name][frame.columns["contract"]]
 
 
-def touched(kind: Kind, contract: Column) -> list[Group]:
+def touched(kind: Kind, contract: Column) -> tuple[Group, ...]:
     """Return the groups of a kind that events of these contracts say anything about."""
-    there = np.flatnonzero(np.bincount(contract, minlength=len(CONTRACTS)))
-    return [group for group in kind.groups if _SETS[kind.name, group.name][there].any()]
+    return _touched(kind.name, tuple(np.bincount(contract).nonzero()[0].tolist()))
+
+
+@lru_cache(1024)
+def _touched(kind: str, there: tuple[int, ...]) -> tuple[Group, ...]:
+    groups = KINDS[kind].groups
+    return tuple(group for group in groups if _SETS[kind, group.name][list(there)].any())
 
 
 def speakers(kind: Kind, group: Group, contract: Column) -> Column:
     """Return the positions of the events, by their contracts, that say anything about a group."""
-    return np.flatnonzero(_SETS[kind.name, group.name][contract])
+    return _SETS[kind.name, group.name][contract].nonzero()[0]
 
 
 class Told:
@@ -232,10 +238,10 @@ class Told:
         else:
             blanks = {field.name: field.blank for field in group.fields if not field.is_as_of}
         setters = self.frame.columns["contract"].take(at)
-        numbers = np.flatnonzero(np.bincount(setters)).tolist()
+        numbers = np.bincount(setters).nonzero()[0].tolist()
         values = {name: np.full(at.size, blank) for name, blank in blanks.items()}
         for number in numbers:
-            here = slice(None) if len(numbers) == 1 else np.flatnonzero(setters == number)
+            here = slice(None) if len(numbers) == 1 else (setters == number).nonzero()[0]
             self._fill(values, CONTRACTS[number].sets[group.name], at[here], here)
         return values
 

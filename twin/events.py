@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,6 +40,7 @@ from twin.texts import Texts, hashes, texts
 Column = NDArray[Any]
 ENVELOPE = ("id", "source", "type", "version", "subject", "region", "time")
 EXTENSIONS = ("tenant", "confidence", "corrects", "retracts")
+FEW_WORDS = 16  # of a column: their hashes are kept
 NOTHING, CORRECTS, RETRACTS = 0, 1, 2  # what an event does to an earlier one
 PAYLOAD: dict[str, Dtype] = {p.name: p.dtype for c in CONTRACTS for p in c.payload}
 _pack = msgspec.msgpack.Encoder().encode
@@ -56,11 +58,20 @@ class Words(NamedTuple):
     words: Sequence[str]
 
     def hashes(self) -> NDArray[np.uint64]:
-        known = np.append(hashes(texts(self.words))[:, 0], np.uint64(0))
+        words = tuple(self.words)
+        known = _hashed(words) if len(words) > FEW_WORDS else _known_hashes(words)
         return known[self.codes]
 
     def take(self, at: Column) -> Words:
         return Words(self.codes[at], self.words)
+
+
+def _hashed(words: tuple[str, ...]) -> NDArray[np.uint64]:
+    """Return the hash of each word, and 0 for what is absent."""
+    return np.append(hashes(texts(words))[:, 0], np.uint64(0))
+
+
+_known_hashes = lru_cache(1024)(_hashed)  # the types and sources of small batches: ever the same
 
 
 class Numbers(NamedTuple):

@@ -144,7 +144,7 @@ def judged(offered: Offered, contract: Column, said: Sheet, latest: int) -> NDAr
     """
     row_of = np.full((2, len(NAMES)), -1, np.int32)  # of a name: its row of numbers, and of texts
     known = said.name >= 0
-    row_of[said.word[known].astype(np.int8), said.name[known]] = np.flatnonzero(known)
+    row_of[said.word[known].astype(np.int8), said.name[known]] = known.nonzero()[0]
     odd, strange_words = _strange_words(offered, contract)
     reason = np.empty(offered.size, np.int8)
     events = Events(contract, offered.does, offered.time, offered.confidence, offered.strange)
@@ -158,7 +158,7 @@ def _strange_words(offered: Offered, contract: Column) -> tuple[I32, NDArray[np.
     odd = np.full(RULES.name.size, -1, np.int32)
     rows: list[NDArray[np.bool_]] = []
     there = np.bincount(contract + 1, minlength=len(CONTRACTS) + 1)[1:]
-    for number in np.flatnonzero(there).tolist():
+    for number in there.nonzero()[0].tolist():
         for place, promise in _AMONG[number]:
             column = offered.words.get(promise.name)
             if column is not None:

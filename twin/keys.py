@@ -57,7 +57,7 @@ class Keys:
             names, at = names.take(at), np.arange(at.size)
         wanted = hashes(names)
         row = self.find(names, wanted)[at].astype(np.int64)
-        strange = np.flatnonzero(row < 0)
+        strange = (row < 0).nonzero()[0]
         if not strange.size:
             return Located(row, texts([]))
         same = np.empty(strange.size, np.int32)

@@ -188,7 +188,7 @@ def _held(
     known = held["source"] >= 0
     key[known, 2] = ranks[held["source"][known]]
     tie = np.zeros(row.size, np.uint64)
-    ties = np.flatnonzero(known & (key == keys).all(axis=1))
+    ties = (known & (key == keys).all(axis=1)).nonzero()[0]
     if "tie" in provenance(group):
         tie = table.take(f"{group.name}.tie", row)
     elif ties.size:

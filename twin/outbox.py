@@ -26,7 +26,7 @@ from twin.keys import Keys
 from twin.kinds import ABSENT
 from twin.letters import Due
 from twin.merge import TENANT
-from twin.outcomes import Reason
+from twin.outcomes import STANDS
 from twin.waiting import BITS, Line, Marks
 
 Column = NDArray[Any]
@@ -72,7 +72,7 @@ class Outbox:
         may = _ORDERS[columns["contract"]]
         if "does" in columns:
             may = may | (columns["does"] != NOTHING)
-        may &= (columns["reason"] == Reason.NONE) & (columns["row"] < table.size)
+        may &= (columns["reason"] == STANDS) & (columns["row"] < table.size)
         rows = np.unique(columns["row"][may]).astype(np.int64)
         rows = rows[table.take("delivered_at", rows) != ABSENT]
         if rows.size:
@@ -85,10 +85,10 @@ class Outbox:
             self._run[rows] = 0
         self._in_run.clear()
         columns = frame.columns
-        decides = DECIDES[columns["contract"]] & (columns["reason"] == Reason.NONE)
+        decides = DECIDES[columns["contract"]] & (columns["reason"] == STANDS)
         if "does" in columns:
-            decides |= (columns["does"] != NOTHING) & (columns["reason"] == Reason.NONE)
-        at = np.flatnonzero(decides)
+            decides |= (columns["does"] != NOTHING) & (columns["reason"] == STANDS)
+        at = decides.nonzero()[0]
         if at.size:
             rows, last = np.unique(columns["row"][at][::-1], return_index=True)
             offset = frame.first + at[::-1][last]
@@ -107,12 +107,12 @@ class Outbox:
         rows, said = _ordered(frame)
         if not rows.size:
             return False
-        old = np.flatnonzero(rows < table.size)
+        old = (rows < table.size).nonzero()[0]
         held = np.stack([table.take(name, rows[old]) for name in _ORDERED], 1)
         known = table.take("order.source", rows[old]) >= 0
         if (known & (held != said[old]).any(axis=1)).any():
             return True
-        old = np.flatnonzero(rows < self._run.shape[0])
+        old = (rows < self._run.shape[0]).nonzero()[0]
         before = self._run[rows[old]]
         return bool(((before[:, 0] != 0) & (before != said[old] + 2).any(axis=1)).any())
 
@@ -148,7 +148,7 @@ class Outbox:
         target = told.targets[row, effect]
         gone = target[:, 0] == NOWHERE  # it was delivered, they were told, and now it was not
         time = told.time[row]
-        for i in np.flatnonzero(gone).tolist():
+        for i in gone.nonzero()[0].tolist():
             *target[i], time[i] = self._gone[int(effect[i]), int(rows[row[i]])]
         return Due(
             revision,
@@ -173,18 +173,18 @@ class Outbox:
         The rest waits on, but is not taken until its rows are noted `again`.
         """
         self.changed = True
-        for i in np.flatnonzero(due.moved).tolist():
+        for i in due.moved.nonzero()[0].tolist():
             key = _key(due, i)
             self._flying.discard(key)
             held = self._revoked.get(key)
             if held is not None and arrived[i] and held[0] < due.revision:
                 del self._revoked[key]
                 self.waiting -= 1
-        at = np.flatnonzero(~due.moved)
+        at = (~due.moved).nonzero()[0]
         row, effect, done = due.row[at], due.effect[at], arrived[at]
         mark = np.where(self._marks.bits(row) & BITS[effect], self._marks.offsets(row), 0)
         done &= (mark > 0) & (mark <= due.revision)
-        for i in np.flatnonzero(done & due.revoked[at]).tolist():
+        for i in (done & due.revoked[at]).nonzero()[0].tolist():
             self._gone.pop((int(effect[i]), int(row[i])), None)
         self._marks.clear(row[done], effect[done])
         self.waiting -= int(done.sum())
@@ -315,11 +315,11 @@ class Outbox:
         if self._before is not None:
             at = np.searchsorted(self._before.rows, rows)
             at[at == self._before.rows.size] = 0
-            known = np.flatnonzero(self._before.rows[at] == rows)
+            known = (self._before.rows[at] == rows).nonzero()[0]
             old[known] = self._before.targets[at[known]] + 1
             time[known] = self._before.time[at[known], None]
         if self._gone:
-            for i in np.flatnonzero(np.isin(rows, [row for _, row in self._gone])).tolist():
+            for i in np.isin(rows, [row for _, row in self._gone]).nonzero()[0].tolist():
                 for effect in range(len(EFFECTS)):
                     if (held := self._gone.get((effect, int(rows[i])))) is not None:
                         old[i, effect], time[i, effect] = (held[0] + 1, held[1] + 1), held[2]
@@ -334,7 +334,7 @@ class Outbox:
     def _return(self, rows: Column, new: Column) -> None:
         """Forget what was to be withdrawn from a target that is true again."""
         waiting = np.array([row for _, row, _, _ in self._revoked])
-        for i in np.flatnonzero(np.isin(rows, waiting)).tolist():
+        for i in np.isin(rows, waiting).nonzero()[0].tolist():
             row = int(rows[i])
             for effect in range(len(EFFECTS)):
                 key = effect, row, int(new[i, effect, 0]) - 1, int(new[i, effect, 1]) - 1
@@ -367,6 +367,6 @@ def _ordered(frame: Frame) -> tuple[Column, NDArray[np.int32]]:
     """Return row and (site, product, supplier) of every order of a frame that stands."""
     if "data.supplier" not in frame.columns:
         return np.zeros(0, np.int64), np.zeros((0, len(_ORDERED)), np.int32)
-    at = np.flatnonzero(_ORDERS[frame.columns["contract"]] & (frame.columns["reason"] == 0))
+    at = (_ORDERS[frame.columns["contract"]] & (frame.columns["reason"] == 0)).nonzero()[0]
     said = np.stack([payload_column(frame, name)[at] for name in _ORDERED], 1)
     return frame.columns["row"][at].astype(np.int64), said

@@ -33,3 +33,8 @@ class Reason(IntEnum):
     TYPE_MISMATCH = 11
     NOT_OWNER = 12
     TYPE_RESERVED = 13
+
+
+# As plain numbers: a column is compared with a member of an enum in five times the time.
+APPLIED, SUPERSEDED, PARKED = int(Outcome.APPLIED), int(Outcome.SUPERSEDED), int(Outcome.PARKED)
+DUPLICATE, REJECTED, STANDS = int(Outcome.DUPLICATE), int(Outcome.REJECTED), int(Reason.NONE)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from twin.admission import Admitted
 from twin.dedup import UNSEEN
-from twin.outcomes import Outcome
+from twin.outcomes import DUPLICATE
 from twin.transition import Plan
 
 NOWHERE = -1  # the offset of an event that was not journaled
@@ -44,6 +44,6 @@ def _receipt(admitted: Admitted, kept: Any, first: int, decided: NDArray[Any]) -
     outcome[kept] = decided
     offset[kept] = np.arange(first, first + kept.size)
     known = admitted.known
-    before = (outcome == Outcome.DUPLICATE) & (known.entry != UNSEEN)
+    before = (outcome == DUPLICATE) & (known.entry != UNSEEN)
     offset[before] = known.offset[before]
     return Receipt(outcome, reason, offset)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +37,7 @@ class Texts(NamedTuple):
 
 def texts(values: Sequence[str]) -> Texts:
     raw = [value.encode() for value in values]
-    lengths = np.fromiter(map(len, raw), np.int64, len(raw))
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    offsets = np.fromiter(accumulate(map(len, raw), initial=0), np.int64, len(raw) + 1)
     return Texts(offsets, np.frombuffer(b"".join(raw), np.uint8))
 
 

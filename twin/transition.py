@@ -33,7 +33,7 @@ from twin.kinds import KINDS
 from twin.lexicon import Draft, Lexicon
 from twin.merge import HEAD, TENANT
 from twin.outbox import Outbox
-from twin.outcomes import Outcome, Reason
+from twin.outcomes import APPLIED, PARKED, STANDS, SUPERSEDED, Outcome
 from twin.pages import TableSnapshot
 from twin.redrive import settle
 from twin.retraction import Withdrawn, withdrawal
@@ -96,7 +96,7 @@ class State:
             repeats(admitted)
         kept, parts = [], []
         for message, one in zip(messages, admitted, strict=True):
-            at = np.flatnonzero((one.outcome == Outcome.APPLIED) | (one.outcome == Outcome.PARKED))
+            at = ((one.outcome == APPLIED) | (one.outcome == PARKED)).nonzero()[0]
             kept.append(at)
             parts.append(kept_columns(message, one, at, draft))
         frame = self._frame(parts, draft, epoch, now)
@@ -118,20 +118,20 @@ class State:
             held.keys.add(names)
             held.table.grow(held.keys.size)
         reason = columns["reason"]
-        stands = reason == Reason.NONE
-        outcome = np.where(stands, Outcome.SUPERSEDED, Outcome.PARKED).astype(np.int8)
+        stands = reason == STANDS
+        outcome = np.where(stands, SUPERSEDED, PARKED).astype(np.int8)
         speaks = stands & self.withdrawn.speaks(frame)
         for held in self.kinds.values():
             mine = stands & of_kind(frame, held.kind)
-            at = np.flatnonzero(mine & speaks)
+            at = (mine & speaks).nonzero()[0]
             if at.size:
-                outcome[at[fold(held, frame, at, self.ranks(), self.seen)]] = Outcome.APPLIED
+                outcome[at[fold(held, frame, at, self.ranks(), self.seen)]] = APPLIED
             if mine.any():
                 row = columns["row"][mine].astype(np.int64)
-                held.table.put(HEAD, row, frame.first + np.flatnonzero(mine))
+                held.table.put(HEAD, row, frame.first + mine.nonzero()[0])
                 fresh = row >= known[held.kind.name]  # a twin is of one tenant for ever
                 held.table.put(TENANT, row[fresh], columns["tenant"][mine][fresh])
-        outcome[self.revisions.apply(frame, stands, self.kinds, self.ranks())] = Outcome.APPLIED
+        outcome[self.revisions.apply(frame, stands, self.kinds, self.ranks())] = APPLIED
         offset = np.arange(frame.first, frame.first + frame.size)
         self.seen.add(columns["hash"], columns["content"], offset, outcome, reason)
         if "does" in columns:
@@ -142,7 +142,7 @@ class State:
         self.outcomes += np.bincount(outcome, minlength=self.outcomes.size)
         self.next = frame.first + frame.size
         self.now = max(self.now, frame.ingest_time)
-        standing = columns["time"][reason == Reason.NONE]
+        standing = columns["time"][stands]
         self.newest = max(self.newest, int(standing.max(initial=0)))
         return outcome
 
@@ -187,12 +187,12 @@ class State:
         row = np.full(count, -1, np.int32)
         prev = np.full(count, -1, np.int64)
         subject = join([part.name for part in parts]) if parts else texts([])
-        stands = columns["reason"] == Reason.NONE
+        stands = columns["reason"] == STANDS
         names: dict[str, Texts] = {}
         for number, (name, held) in enumerate((n, self.kinds.get(n)) for n in KINDS):
             if held is None:
                 continue
-            at = np.flatnonzero(stands & (_KIND_OF[columns["contract"]] == number))
+            at = (stands & (_KIND_OF[columns["contract"]] == number)).nonzero()[0]
             if not at.size:
                 continue
             located = held.keys.locate(subject, at)
@@ -216,16 +216,16 @@ class State:
     def _withdraw(self, frame: Frame, outcome: NDArray[np.int8], read: Read) -> None:
         """Apply the corrections and retractions of a frame, in order."""
         columns = frame.columns
-        for i in np.flatnonzero((columns["does"] != NOTHING) & (columns["reason"] == 0)).tolist():
+        for i in ((columns["does"] != NOTHING) & (columns["reason"] == 0)).nonzero()[0].tolist():
             held = self.kinds[CONTRACTS[int(columns["contract"][i])].kind]
             row = int(columns["row"][i])
             entry = withdrawal(frame, i, int(self.ranks()[columns["source"][i]]))
             known = self.seen.find(columns["target"][i : i + 1])
             changed = self.withdrawn.add(entry)
-            if not changed or known.entry[0] < 0 or known.outcome[0] == Outcome.PARKED:
+            if not changed or known.entry[0] < 0 or known.outcome[0] == PARKED:
                 continue  # nothing new, or a tombstone: the original has not come yet
             if self._refold(held, row, read):
-                outcome[i] = Outcome.APPLIED
+                outcome[i] = APPLIED
 
     def _refold(self, held: KindState, row: int, read: Read) -> bool:
         """Fold all that still stands about one twin anew; say whether that changed it."""
@@ -258,7 +258,7 @@ class State:
 def _chain(table: Table, row: Column, offset: Column) -> NDArray[np.int64]:
     """Return for each event, about to be journaled at `offset`, the one before it of its twin."""
     prev = np.full(row.size, -1, np.int64)
-    old = np.flatnonzero(row < table.size)
+    old = (row < table.size).nonzero()[0]
     prev[old] = table.take(HEAD, row[old])
     chain(room(row.size), row, offset, prev)
     return prev
