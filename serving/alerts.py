@@ -25,6 +25,7 @@ from serving import deadline
 from serving.access import Identity
 from serving.alert_tail import AlertTail
 from serving.cells import point
+from serving.pace import Pace
 from serving.rulebook import Rulebook
 from serving.wire import twin_pb2 as pb
 from twin.alert_events import Action
@@ -46,8 +47,9 @@ log = logging.getLogger(__name__)
 MARKS = "alerts"  # the folder of them
 LOOK_S = 1.0  # between two looks at what time changes, and at the rules
 SHARE = 0.1  # of a core, at most, for such looks: where they take long they come less often
-RESTS = 20  # times as long as it computed the watch rests: what came meanwhile is judged at once
-LONGEST_REST_S = 0.04  # ... but an alert waits no longer
+JUDGING = 0.05  # of a core, over time: beyond it the watch rests, and judges more at once
+KEPT_S = 0.02  # of processor time, for what comes out of quiet
+LONGEST_REST_S = 0.04  # so an alert waits no longer, however much comes
 END_S = 5.0
 
 
@@ -199,6 +201,7 @@ class Watch:
 
     def _run(self, since: int) -> None:
         begun, following, rested = False, 0.0, 0.0
+        pace = Pace(JUDGING, KEPT_S, LONGEST_REST_S)
         while not self._stop.is_set():
             try:
                 if not begun:
@@ -207,9 +210,9 @@ class Watch:
                 self.watchman.stirred.clear()  # before the look: what comes meanwhile stirs again
                 computed = time.thread_time()
                 self.watchman.drain()
-                rest = min(LONGEST_REST_S, RESTS * (time.thread_time() - computed))
-                rested = time.monotonic() + rest
-                if (start := time.monotonic()) >= following:
+                start = time.monotonic()
+                rested = start + pace.rest(start, time.thread_time() - computed)
+                if start >= following:
                     self._look()
                     following = start + max(LOOK_S, (time.monotonic() - start) / SHARE)
             except Fenced:
