@@ -24,7 +24,7 @@ REGION_STEP, SERVE_OFFSET = 20, 100
 # Regions share the ports between the base and Serve's: one every 20.
 MOST_REGIONS = SERVE_OFFSET // REGION_STEP
 _REGION = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Port = Annotated[int, msgspec.Meta(ge=1024, le=65_000)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=64)]
@@ -70,6 +70,7 @@ class Webhook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str
     where: str = ""  # a filter over alerts; all if empty
     events: tuple[str, ...] = ()  # raised, cleared, acknowledged, ...; all if empty
+    tenant: str = ""  # whose alerts, and no other's; the tenant of the twin if empty
     secret_file: str = ""  # webhooks/NAME.secret in the data directory if empty, made when needed
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 5.0  # for it to answer
     attempts: Annotated[int, msgspec.Meta(ge=1, le=30)] = 10  # before a message is put aside
@@ -231,7 +232,7 @@ def _check(config: Config) -> None:
         wrong = "regions names one region twice; name each once"
     elif bad := [name for name in config.regions if not _REGION.fullmatch(name)]:
         wrong = f"{bad[0]!r} is no name for a region; use small letters, digits and -"
-    elif not _TENANT.fullmatch(config.tenant):
+    elif not TENANT.fullmatch(config.tenant):
         wrong = f"{config.tenant!r} is no name for a tenant; use letters, digits, . _ and -"
     elif (url := config.storage.url) and not _storable(url):
         wrong = f"storage.url {url!r} names no storage; file:///a/folder or s3://bucket/prefix does"

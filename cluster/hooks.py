@@ -1,4 +1,7 @@
-"""Hooks: the webhooks of twin.toml, checked, and begun in the gateway of the first region."""
+"""Hooks: the webhooks of twin.toml, checked, and begun in the gateway of the first region.
+
+Each asks with a token of its own tenant, so the gateway and every shard refuse it all others'.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,13 @@ from cluster import config
 from serving.client import Client
 from serving.minting import minter
 from serving.webhook_wire import fault_of
-from serving.webhooks import FOLDER, Webhook, Webhooks, feed_of, notes
+from serving.webhooks import FOLDER, Feed, Webhook, Webhooks, feed_of, notes
 from twin.alert_contracts import HAPPENINGS
 from twin.alerts import ALERT
 from twin.errors import Refused
 from twin.filters import compile_filter
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-TENANT = "demo"  # whose alerts the tokens of this machine are for
 ASK_S = 10.0
 
 
@@ -32,6 +34,8 @@ def wrong(hooks: Sequence[config.Webhook]) -> str:
             return f"webhooks names {hook.name} twice; name each once"
         if fault := fault_of(hook.url):
             return f"webhooks: the url of {hook.name} is refused: {fault}"
+        if hook.tenant and not config.TENANT.fullmatch(hook.tenant):
+            return f"webhooks: {hook.tenant!r} of {hook.name} is no name for a tenant"
         if unknown := [event for event in hook.events if event not in HAPPENINGS]:
             return f"webhooks: {unknown[0]!r} is no event; there are {', '.join(HAPPENINGS)}"
         try:
@@ -50,20 +54,23 @@ def begin(folder: Path, settings: config.Config, region: str, grpc_port: int) ->
     """
     if not settings.webhooks or region != settings.regions[0]:
         return None
-    asks = Client(f"127.0.0.1:{grpc_port}", minter(folder, "webhooks", ["read"]), timeout_s=ASK_S)
-    feed = feed_of(asks.ask)
-    hooks = [webhook(folder, hook) for hook in settings.webhooks]
-    return Webhooks(hooks, folder, lambda _: feed, SystemRandom().random)
+    hooks = [webhook(folder, hook, settings.tenant) for hook in settings.webhooks]
+    feeds: dict[str, Feed] = {}
+    for tenant in dict.fromkeys(hook.tenant for hook in hooks):
+        token = minter(folder, "webhooks", ["read"], tenant)
+        feeds[tenant] = feed_of(Client(f"127.0.0.1:{grpc_port}", token, timeout_s=ASK_S).ask)
+    return Webhooks(hooks, folder, lambda hook: feeds[hook.tenant], SystemRandom().random)
 
 
-def webhook(folder: Path, hook: config.Webhook) -> Webhook:
+def webhook(folder: Path, hook: config.Webhook, tenant: str) -> Webhook:
+    """Return a webhook as it is begun. `tenant`: whose alerts it tells, if it does not say."""
     secret = Path(hook.secret_file) if hook.secret_file else folder / FOLDER / f"{hook.name}.secret"
     return Webhook(
         hook.name,
         hook.url,
         hook.where,
         hook.events,
-        TENANT,
+        hook.tenant or tenant,
         secret,
         hook.attempts,
         hook.timeout_s,

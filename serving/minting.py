@@ -13,7 +13,9 @@ from typing import Any
 LIFE_S = 600  # for which a token is used; it lives longer
 
 
-def minter(folder: Path, name: str, scopes: Sequence[str] = ("read", "write")) -> Callable[[], str]:
+def minter(
+    folder: Path, name: str, scopes: Sequence[str] = ("read", "write"), tenant: str = "demo"
+) -> Callable[[], str]:
     """Return a function that gives a valid token, minted anew before it expires."""
     from serving import access  # noqa: PLC0415 - a client elsewhere brings its token, and no PyJWT
 
@@ -21,7 +23,8 @@ def minter(folder: Path, name: str, scopes: Sequence[str] = ("read", "write")) -
 
     def token() -> str:
         if time.time() > held[1]:
-            held[:] = [access.mint(folder / "key", name=name, scopes=scopes), time.time() + LIFE_S]
+            fresh = access.mint(folder / "key", name=name, scopes=scopes, tenant=tenant)
+            held[:] = [fresh, time.time() + LIFE_S]
         return str(held[0])
 
     return token

@@ -13,7 +13,7 @@ import click
 from cluster import show
 from cluster.cli import DEGRADED
 from cluster.commands.search import show_mode
-from cluster.config import FILE, Webhook, load
+from cluster.config import FILE, Config, Webhook, load
 from serving import records
 from serving.client import Client, TwinState, connect
 from serving.webhooks import Files
@@ -156,11 +156,12 @@ def webhooks() -> None:
 @show.json_option
 def list_(folder: Path, as_json: bool) -> int:
     """Print how each webhook stands; status 3 if one is failing, or has dead letters."""
-    rows = [_hook(folder, hook) for hook in _configured()]
+    settings = _configured()
+    rows = [_hook(folder, hook, hook.tenant or settings.tenant) for hook in settings.webhooks]
     if as_json:
         show.json({"webhooks": rows})
     else:
-        heads = ("name", "url", "where", "events", "taken", "dead_letters", "failing")
+        heads = ("name", "tenant", "url", "where", "events", "taken", "dead_letters", "failing")
         if rows:
             show.table(heads, [[str(row[head] or "-") for head in heads] for row in rows])
         click.echo(f"  {len(rows)} webhooks   [[webhooks]] in {FILE} names them")
@@ -176,7 +177,7 @@ def list_(folder: Path, as_json: bool) -> int:
 @show.json_option
 def redeliver(name: str, folder: Path, as_json: bool) -> None:
     """Have what was put aside for NAME sent again, under the ids it had."""
-    if name not in {hook.name for hook in _configured()}:
+    if name not in {hook.name for hook in _configured().webhooks}:
         raise BadRequest(f"no webhook is called {name}; `twin alerts webhooks list` names them")
     count = Files(folder, name).ask_again()
     if as_json:
@@ -185,15 +186,16 @@ def redeliver(name: str, folder: Path, as_json: bool) -> None:
         click.echo(f"  {count} messages are sent again")
 
 
-def _configured() -> tuple[Webhook, ...]:
-    return load(Path(FILE), os.environ).config.webhooks
+def _configured() -> Config:
+    return load(Path(FILE), os.environ).config
 
 
-def _hook(folder: Path, hook: Webhook) -> dict[str, Any]:
+def _hook(folder: Path, hook: Webhook, tenant: str) -> dict[str, Any]:
     files = Files(folder, hook.name)
     standing, dead = files.standing(), files.dead()
     return {
         "name": hook.name,
+        "tenant": tenant,
         "url": hook.url,
         "where": hook.where,
         "events": ",".join(hook.events),

@@ -140,7 +140,9 @@ def test_webhooks_are_read_from_twin_toml(tmp_path):
     (hook,) = configured(tmp_path, HOOK).webhooks
 
     assert (hook.name, hook.events, hook.attempts, hook.timeout_s) == ("ops", ("raised",), 10, 5.0)
-    assert webhook(tmp_path, hook).secret == tmp_path / "webhooks" / "ops.secret"
+    begun = webhook(tmp_path, hook, "acme")
+    assert begun.secret == tmp_path / "webhooks" / "ops.secret"
+    assert (hook.tenant, begun.tenant) == ("", "acme")
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,7 @@ def test_webhooks_are_read_from_twin_toml(tmp_path):
         ("[[webhooks]]", HOOK + "[[webhooks]]", "webhooks names ops twice"),
         ('events = ["raised"]', "attempts = 0", "webhooks"),
         ('events = ["raised"]', "secret = 'x'", "webhooks"),
+        ('events = ["raised"]', "tenant = 'a/b'", "'a/b' of ops is no name for a tenant"),
     ],
 )
 def test_a_webhook_that_makes_no_sense_is_refused(tmp_path, old, new, text):

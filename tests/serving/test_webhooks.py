@@ -9,6 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from cluster import config, hooks
+from serving.client import Client
+from serving.minting import minter
 from serving.webhook_wire import PREFIX, Post, attempt, fault_of, secret_of, signed
 from serving.webhooks import Courier, Files, Webhook, Webhooks, feed_of, notes
 from tests.serving.alerting import HOUR_US, NOW, act, condition, ordered, wait_for, watched
@@ -338,3 +341,30 @@ def test_a_secret_that_signs_nothing_is_refused(tmp_path, text):
 
     assert said.value.code == "CONFIG_INVALID"
     assert text.removeprefix("whsec_") not in str(said.value) or len(text) < 7
+
+
+def test_a_tenants_webhook_is_never_told_of_anothers_alerts(twin, client, receiver):
+    mine, theirs = receiver(), receiver()
+    gateway = json.loads((twin.folder / "gateways.json").read_text())["east"]
+    told = tuple(
+        config.Webhook(name, end.url, events=("raised",), tenant=tenant)
+        for name, end, tenant in (("mine", mine, ""), ("theirs", theirs, "rival"))
+    )
+    settings = config.Config(webhooks=told)
+    webhooks = hooks.begin(twin.folder, settings, "east", int(gateway.rpartition(":")[2]))
+    try:
+        known = [Files(twin.folder, hook.name) for hook in told]
+        until(lambda: all(one.standing().offsets for one in known), "both to have begun")
+        raised(client, "S1")
+        token = minter(twin.folder, "test", ("read", "write"), "rival")
+        with Client(gateway, token, direct=True) as rival:
+            raised(rival, "S1")  # of the same name, which is no secret
+            raised(rival, "S2")
+        raised(client, "S3")
+        until(lambda: len(mine.got) == len(theirs.got) == 2, "the messages")
+    finally:
+        webhooks.stop()
+
+    said = [[(one["tenant"], one["subject"]) for one in end.said] for end in (mine, theirs)]
+    assert sorted(said[0]) == [("demo", "shipment:S1:warm"), ("demo", "shipment:S3:warm")]
+    assert sorted(said[1]) == [("rival", "shipment:S1:warm"), ("rival", "shipment:S2:warm")]
