@@ -1,7 +1,8 @@
 """Explain: why one value of a twin is what it is, from its chain, in sentences.
 
-What a value was computed or derived from is named by the events themselves; what the journal does
-not hold, the inputs of a prediction, is said to be absent.
+What a value was computed or derived from is named by the events themselves. What a prediction of
+ours read of its shipment is what had decided its inputs when it was made; what a model had learned
+of other shipments is in no event.
 """
 
 from __future__ import annotations
@@ -10,19 +11,24 @@ from typing import Any
 
 import numpy as np
 
+from actors.past import Found
 from serving.course import one_row
 from serving.entries import Entries
 from serving.past import Then
 from serving.wire import twin_pb2 as pb
+from twin.chain import END
 from twin.contracts import CONTRACTS
-from twin.course import NONE
-from twin.errors import BadRequest
+from twin.course import NONE, Course
+from twin.errors import BadRequest, TwinError
+from twin.features import INPUTS
 from twin.fields import check_field, reads, unit
+from twin.forecast import RULE
 from twin.kinds import Dtype, Field, Group, Kind, Milestone
 from twin.why import Names, Why, explain, instant, lifted
 
 LIMIT, MOST = 20, 1000  # losers, and inputs, in an answer
 MODEL = "model/"
+PREDICTED = "shipment.predicted"
 
 
 def answer(then: Then, kind: Kind, request: pb.ExplainRequest, tenant: str) -> pb.ExplainReply:
@@ -53,6 +59,7 @@ def answer(then: Then, kind: Kind, request: pb.ExplainRequest, tenant: str) -> p
         _computed(reply, told, kind, name, moment.at)
     else:
         _decided(reply, told, *held, moment.at, limit)
+        _predicted(reply, then, told, kind, limit)
     then.shard.require_marker()
     return reply
 
@@ -79,9 +86,30 @@ def _source(reply: pb.ExplainReply, told: Entries, why: Why) -> None:
     number = int(told.found.chain.column("contract")[why.decided])
     reply.decided_by.CopyFrom(told.entry(why.decided))
     reply.contract, reply.upcast = CONTRACTS[number].name, lifted(number)
-    if reply.decided_by.source.startswith(MODEL):
-        version = reply.decided_by.source.removeprefix(MODEL)
-        reply.rule += f"; {version} predicted it, and the journal does not name what it read"
+
+
+def _predicted(reply: pb.ExplainReply, then: Then, told: Entries, kind: Kind, limit: int) -> None:
+    """Say of a prediction of ours what it read of its shipment: what was known when it was made."""
+    by, made = reply.decided_by.source, reply.decided_by.event_time
+    if not reply.contract.startswith(PREDICTED) or not (by.startswith(MODEL) or by == RULE):
+        return
+    try:
+        found = then.past.find(kind.name, told.tenant, told.id, made, reply.decided_by.offset)
+    except TwinError as e:
+        reply.rule += f"; {by} predicted it, and what it read is not to be found: {e}"
+        return
+    read = _read(found, kind)
+    at = np.searchsorted(told.found.chain.offset, found.chain.offset[read])
+    reply.inputs.extend(told.entry(i) for i in at[:limit].tolist())
+    reply.rule += f"; {by} predicted it from what had decided these inputs by {instant(made)}"
+
+
+def _read(found: Found, kind: Kind) -> list[int]:
+    """Return the events that decide what a forecast reads, by their place in the chain."""
+    turns = Course(found.kind, found.chain, found.ranks).at(END)
+    about = [group.name for group in kind.groups if {f.name for f in group.fields} & set(INPUTS)]
+    winners = (int(turns.tracks[name].winner[0]) for name in about)
+    return sorted({winner for winner in winners if winner != NONE})
 
 
 def _computed(reply: pb.ExplainReply, told: Entries, kind: Kind, name: str, at: int) -> None:

@@ -2,8 +2,12 @@
 
 import pytest
 
+from serving.inference import Inference
+from serving.inference_models import Shelf
+from serving.inference_refresh import Refresher
 from serving.wire import twin_pb2 as pb
-from tests.serving.past_world import HOUR, history, lived, stock
+from tests.serving.inference_recorder import publish_model
+from tests.serving.past_world import HOUR, ORDER, history, lived, stock
 from tests.serving.several import NOW
 from twin.errors import TwinError
 
@@ -50,6 +54,35 @@ def test_explain_of_a_computed_field_names_the_events_it_is_computed_from(world)
     assert reply.merge == "computed"
     assert {entry.id for entry in reply.inputs} == {"v1", "p1"}
     assert reply.value.number == 1.0
+
+
+def predicted(world, registry):
+    """Have the model predict what is open, once; return why S3 is expected when it is."""
+    shelf = Shelf(registry)
+    shelf.look()
+    inference = Inference("east", world.client, shelf, world.clock)
+    assert Refresher(inference, world.client).round().outcomes == {"APPLIED": 1}
+    return world.ask("Explain", pb.ExplainRequest(kind="shipment", id="S3", field="eta_p50"))
+
+
+def test_explain_of_a_prediction_names_what_the_model_read_and_not_what_came_later(world, tmp_path):
+    publish_model(tmp_path, shift_days=1.0)
+    order = {**ORDER, "origin": "O", "mode": "air", "value_cents": 100}
+    world.say("shipment.ordered", "S3", NOW - 9 * HOUR, order, id="o3")
+    world.say("shipment.promised", "S3", NOW - 8 * HOUR, {"promised_at": NOW + 99 * HOUR}, id="p3")
+    world.say("shipment.position", "S3", NOW - 7 * HOUR, {"lat": 1.0, "lon": 2.0}, id="g3")
+    world.now += HOUR
+    first = predicted(world, tmp_path)
+    world.say("shipment.promised", "S3", NOW - 6 * HOUR, {"promised_at": NOW + 50 * HOUR}, id="p4")
+    still = world.ask("Explain", pb.ExplainRequest(kind="shipment", id="S3", field="eta_p50"))
+    world.now += HOUR
+    then = predicted(world, tmp_path)
+
+    assert first.decided_by.source == "model/eta@1"
+    assert "model/eta@1 predicted it from what had decided these inputs by 20" in first.rule
+    assert [entry.id for entry in first.inputs] == [entry.id for entry in still.inputs]
+    assert [entry.id for entry in first.inputs] == ["o3", "p3"]
+    assert [entry.id for entry in then.inputs] == ["o3", "p4"]
 
 
 def test_preview_says_what_a_retraction_would_change_here_and_elsewhere_and_changes_nothing(world):
