@@ -7,10 +7,11 @@ all is known only when all are added up. Too many groups are refused, not cut.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
 
 from actors.shard import Shard
@@ -20,12 +21,11 @@ from serving.sets import lines, words
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, TooMany
 from twin.filters import compile_term
-from twin.gather import earliest
-from twin.grouping import distinct_words, groups, labelled, numbered
+from twin.grouping import distinct_words, divided, groups
 from twin.kinds import ABSENT, Dtype, Milestone
 from twin.query import View
 from twin.terms import DURATION, ID, NUMBERS, Term, article
-from twin.totals import Totals
+from twin.totals import Totals, earliest
 
 Column = NDArray[Any]
 _MEASURE = re.compile(r"(?P<how>count|sum|avg|min|max|known|distinct)\((?P<of>.+)\)", re.DOTALL)
@@ -110,40 +110,39 @@ def answer(shard: Shard, view: View, request: pb.AggregateRequest) -> pb.Aggrega
         if not request.measures:
             request.measures.append("count")
         check(view.kind, request)
-        rows = view.rows(request.where)
-        found, reply.total = merge(request, [compute(view, rows, request)], MOST_GROUPS)
+        part = view.matching(request.where)
+        found = compute(part, request)
+        reply.total = len(found)
+        found = _first(request, found, MOST_GROUPS)
         reply.groups.extend(found)
         reply.shown = len(found)
-        reply.oldest_as_of = oldest(view, rows, request)
+        reply.oldest_as_of = oldest(part, request)
     shard.require_marker()
     return reply
 
 
-def compute(view: View, rows: Column, request: pb.AggregateRequest) -> list[pb.Group]:
-    """Return the groups of some rows with the measures of `parts(request.measures)`.
+def compute(part: View, request: pb.AggregateRequest) -> list[pb.Group]:
+    """Return the groups of the rows of a view, with the measures asked, in order of their names.
 
     Raises TooMany for more groups, or distinct values, than an answer may have.
     """
-    names, which = groups(view, rows, request.by, MOST_GROUPS)
-    if not rows.size and request.by:
+    names, which = groups(part, request.by, MOST_GROUPS)
+    if not names:
         return []
-    wanted = [parse(measure) for measure in parts(request.measures)]
-    totals = Totals(view, rows, which, len(names))
-    columns = [_column(view.kind, totals, measure).tolist() for measure in wanted]
-    found = [
-        pb.Group(by=name, measures=values)
-        for name, values in zip(names, _across(columns, len(names)), strict=True)
-    ]
-    for measure in wanted:
-        if measure.how == "distinct":
-            told = _told(view, rows, which, measure, len(names))
-            for group, values in zip(found, told, strict=True):
-                group.distinct.add(lines=lines(values))
+    asked = [parse(measure) for measure in request.measures]
+    totals = Totals(part, which, len(names))
+    told = {m: _told(part, which, m, len(names)) for m in asked if m.how == "distinct"}
+    last = sorted(asked, key=lambda measure: measure.how == "count")  # it may be known by then
+    column = {measure: _column(part.kind, totals, measure, told) for measure in last}
+    values = list(zip(*(column[measure].tolist() for measure in asked), strict=True))
+    kept = [told[m] for m in asked if m in told and m.text in request.measures]
+    found = []
+    for at in sorted(range(len(names)), key=names.__getitem__):
+        group = pb.Group(by=names[at], measures=values[at])
+        if kept:  # a gateway adds them up
+            group.distinct.extend(pb.Texts(lines=lines(sorted(words[at]))) for words in kept)
+        found.append(group)
     return found
-
-
-def _across(columns: Sequence[Sequence[float]], count: int) -> Iterable[Sequence[float]]:
-    return zip(*columns, strict=True) if columns else [()] * count
 
 
 def _term(kind: str, measure: Measure) -> Term | None:
@@ -159,28 +158,31 @@ def _term(kind: str, measure: Measure) -> Term | None:
     return term
 
 
-def _column(kind: str, totals: Totals, measure: Measure) -> Column:
+def _column(
+    kind: str, totals: Totals, measure: Measure, told: Mapping[Measure, Sequence[Sequence[str]]]
+) -> Column:
+    """Return what a measure comes to in each group; NaN where there is nothing to measure."""
+    if measure in told:
+        return np.array([len(words) for words in told[measure]], np.float64)
     term = _term(kind, measure)
-    if term is None or term.sort == ID or measure.how == "distinct":  # told one by one
+    if term is None or (term.sort == ID and measure.how == "known"):
         return totals.count()
     if measure.how == "known":
         return totals.known(term)
-    if measure.how == "sum":
-        return totals.sum(term)
-    return totals.extreme(term, least=measure.how == "min")
+    if measure.how in {"min", "max"}:
+        return totals.extreme(term, least=measure.how == "min")
+    known, total = totals.known(term), totals.sum(term)
+    of = 1 if measure.how == "sum" else np.maximum(known, 1)
+    return np.where(known > 0, total / of, NONE)
 
 
-def _told(view: View, rows: Column, which: Column, measure: Measure, n: int) -> list[list[str]]:
+def _told(part: View, which: Column, measure: Measure, size: int) -> list[list[str]]:
     """Return the distinct known values of each group, as texts."""
-    spelt, code = labelled(view, measure.of, rows, MOST_VALUES)
-    distinct, _ = numbered(which * len(spelt) + code, n * max(1, len(spelt)))
-    if distinct.size > MOST_VALUES:
-        raise TooMany(f"{measure.text} tells {MOST_VALUES} values apart at most; filter more")
-    found: list[list[str]] = [[] for _ in range(n)]
-    for pair in distinct.tolist():
-        group, at = divmod(pair, len(spelt))
-        if spelt[at]:
-            found[group].append(spelt[at])
+    _, of, words = divided(part, which.copy(), size, measure.of, MOST_VALUES)
+    found: list[list[str]] = [[] for _ in range(size)]
+    for group, word in zip(of, words, strict=True):
+        if word:
+            found[group].append(word)
     return found
 
 
@@ -218,8 +220,12 @@ def merge(
         )
         for by, held in sorted(totals.items())
     ]
-    limit = min(request.limit or usual, max(usual, MOST))
-    return _sorted(request, merged)[:limit], len(merged)
+    return _first(request, merged, usual), len(merged)
+
+
+def _first(request: pb.AggregateRequest, found: list[pb.Group], usual: int) -> list[pb.Group]:
+    """Return the first groups in the order asked, as many as are asked for."""
+    return _sorted(request, found)[: min(request.limit or usual, max(usual, MOST))]
 
 
 def _added(wanted: Sequence[Measure], held: Sequence[float], new: Sequence[float]) -> list[float]:
@@ -296,14 +302,10 @@ def _spelling(kind: str, name: str) -> Any:
     return float if sort in {*NUMBERS, DURATION} else str
 
 
-def oldest(view: View, rows: Column, request: pb.AggregateRequest) -> int:
+def oldest(part: View, request: pb.AggregateRequest) -> int:
     """Return the least as_of of the values that were counted, or 0 if there are none."""
-    terms = [compile_term(view.kind, name) for name in request.by if name != "region"]
-    terms += [term for m in request.measures if (term := _term(view.kind, parse(m))) is not None]
-    least = []
-    part = view.chosen(rows)
-    for group in fresh.behind(view.kind, [name for term in terms for name in term.names]):
-        as_of = earliest(part.column(f"{group.name}.as_of"), ABSENT)
-        if as_of != ABSENT:
-            least.append(as_of)
-    return min(least, default=0)
+    terms = [compile_term(part.kind, name) for name in request.by if name != "region"]
+    terms += [term for m in request.measures if (term := _term(part.kind, parse(m))) is not None]
+    names = [name for term in terms for name in term.names]
+    told = (earliest(part, f"{group.name}.as_of") for group in fresh.behind(part.kind, names))
+    return min((as_of for as_of in told if as_of != ABSENT), default=0)

@@ -228,6 +228,13 @@ def known(column: Column, dtype: Dtype) -> Mask:
     return np.asarray(column >= 0, np.bool_)
 
 
+def least_of(dtype: np.dtype[Any]) -> float:
+    """Return the least value that a column holds where it holds one."""
+    if dtype.kind == "f":
+        return -np.inf
+    return ABSENT + 1 if dtype.itemsize == 8 else 0
+
+
 def dtype_of(kind: str, name: str) -> Dtype:
     """Return how a name of `kind` is held; of `id` a text. Raises UnknownField."""
     if (found := KINDS[kind].field(name)) is not None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from twin.errors import BadRequest
 from twin.kernels import I32, I64, U8, U64, jit, siphash
 from twin.slots import EMPTY, find_names, number_rows
+from twin.tallies import unwritten
 from twin.texts import Texts, texts
 
 NEWLINE = 10
@@ -131,57 +132,6 @@ def put_whole(bits: int, chunk: I64, at: I64, held: Any, whole: Any) -> None:
         row = (mine << bits) + (at[i] & ((1 << bits) - 1))
         if mine >= 0 and row < whole.size:
             whole[row] = held[i]
-
-
-@jit
-def mark(values: Any, shift: int, met: Any) -> None:
-    """Mark every value, moved up by `shift`, as met."""
-    for i in range(values.size):
-        met[values[i] + shift] = True
-
-
-@jit
-def renumber(values: Any, shift: int, number: I64, out: I64) -> None:
-    """Put the number of every value, moved up by `shift`, into `out`."""
-    for i in range(values.size):
-        out[i] = number[values[i] + shift]
-
-
-@jit
-def tally(which: I64, counts: Any) -> None:
-    """Add to `counts` how many rows each group has."""
-    for i in range(which.size):
-        counts[which[i]] += 1
-
-
-@jit
-def add_up(which: I64, values: Any, known: Any, counts: Any, sums: Any) -> None:
-    """Add to `counts` and `sums` of each group the known values of its rows, in their order."""
-    for i in range(which.size):
-        if known[i]:
-            counts[which[i]] += 1
-            sums[which[i]] += values[i]
-
-
-@jit
-def reach(which: I64, values: Any, known: Any, least: bool, out: Any) -> None:
-    """Put the least, or the greatest, known value of each group into `out`, NaN before."""
-    for i in range(which.size):
-        if known[i]:
-            held = out[which[i]]
-            value = float(values[i])
-            if np.isnan(held) or (value < held if least else value > held):
-                out[which[i]] = value
-
-
-@jit
-def earliest(times: I64, absent: int) -> int:
-    """Return the least of the times that are known, `absent` if none is."""
-    least = absent
-    for i in range(times.size):
-        if times[i] != absent and (least == absent or times[i] < least):
-            least = times[i]
-    return least
 
 
 @jit
@@ -343,18 +293,7 @@ def warm() -> None:
     name = named("t", b"a\n")
     content = np.frombuffer(name.content.tobytes(), np.uint8)
     find_name(np.full(8, EMPTY), name.offsets, np.zeros(16, np.uint8), content)
-    for word in WORDS.values():
-        for values in (np.zeros(1, word), _unwritten(word)):
-            mark(values, 0, np.zeros(1, np.bool_))
-            renumber(values, 0, np.zeros(1, np.int64), np.zeros(1, np.int64))
-    tally(pages, np.zeros(1))
-    for values in (pages, _unwritten(np.int64)):
-        earliest(values, 0)
-    for kind in (np.int8, np.int32, np.int64, np.float64):
-        for values in (np.zeros(1, kind), _unwritten(kind)):
-            add_up(pages, values, np.ones(1, np.bool_), np.zeros(1), np.zeros(1))
-            reach(pages, values, np.ones(1, np.bool_), True, np.zeros(1))
-    number_rows(np.full(8, EMPTY), _unwritten(np.int64), np.zeros(1, np.int32))
+    number_rows(np.full(8, EMPTY), unwritten(np.int64), np.zeros(1, np.int32))
     for some in range(1, TOGETHER + 1):
         zeros, cells = np.zeros(some, np.int64), np.zeros(8, np.uint8)
         meet(0, (pages,) * some, (cells,) * some, zeros + 8, zeros, zeros, np.zeros(1, np.bool_))
@@ -371,10 +310,3 @@ def warm() -> None:
         id_words(ids.offsets, content, rows, 2, np.empty(1, np.uint64))
         plain, fits = ids.content.copy(), np.empty(1, np.bool_)
         id_like(ids.offsets, content, rows, 2, plain, np.zeros(plain.size, np.uint8), True, fits)
-
-
-def _unwritten(kind: Any) -> Any:
-    """Return an array as snapshots give columns: not to be written, which is a type of its own."""
-    values = np.zeros(1, kind)
-    values.flags.writeable = False
-    return values

@@ -153,6 +153,27 @@ class TableSnapshot(NamedTuple):
             found = mine if found is None else found & mine
         return np.ones(self.size, np.bool_) if found is None else found
 
+    def sparse(self, name: str) -> bool:
+        """Say whether a column lies by slots, not by rows."""
+        return self.blocks[self.of[self.aliases.get(name, name)]].rows is not None
+
+    def lying(self, name: str) -> tuple[NDArray[np.int64], Column]:
+        """Return the pages of a column that is not sparse, and the flat arena that it lies in.
+
+        What is read there may be too new: `touched` says of which rows, once it was read.
+        """
+        name = self.aliases.get(name, name)
+        block = self.blocks[self.of[name]]
+        return block.pages, block.arenas[name].reshape(-1)
+
+    def touched(self, name: str) -> NDArray[np.int64]:
+        """Return the rows of a column's block that were written on since, each once or more."""
+        block = self.blocks[self.of[self.aliases.get(name, name)]]
+        if block.step is None:
+            return np.empty(0, np.int64)
+        rows = touched(block.step, block.of, BITS, block.pages)
+        return rows[rows < self.size]
+
     def dtype(self, name: str) -> np.dtype[Any]:
         name = self.aliases.get(name, name)
         return self.blocks[self.of[name]].arenas[name].dtype

@@ -39,10 +39,16 @@ class View(Scope):
         names = self.snapshot.names[self.kind].take(rows).list()
         return [name.partition("/")[2] for name in names]
 
-    def chosen(self, rows: NDArray[np.int64]) -> View:
-        """Return the same, restricted to what `rows` returned: whole, where that was all."""
-        every = self.only is None and rows.size == self.size
-        return self if every else self._replace(only=rows)
+    def matching(self, where: str = "") -> View:
+        """Return the same, restricted to the rows that match: whole, where all do.
+
+        Raises as `rows` does.
+        """
+        found = compile_filter(self.kind, where).mask(self)
+        if np.count_nonzero(found) == self.size:
+            return self
+        at = np.flatnonzero(found)
+        return self._replace(only=at if self.only is None else self.only[at])
 
     def names(self, rows: NDArray[np.int64]) -> Texts:
         """Return the same as `ids`, as texts. All rows must be of the tenant."""

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from twin import frames, gather, skim
+from twin import frames, gather, skim, tallies
 from twin.admission import Rule, place
 from twin.columns import Message
 from twin.events import ENVELOPE, Offered, decode_arrow, decode_rows
@@ -37,6 +37,7 @@ def warm() -> None:
     """Compile every kernel of the twin, or load it. Takes seconds once, then about 0.2 s."""
     skim.warm()
     gather.warm()
+    tallies.warm()
     for kinds in (("shipment",), ("site", "stock"), ("supplier",)):
         _live(kinds)
     place("t", texts(["a"]), 2)

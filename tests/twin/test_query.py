@@ -11,7 +11,7 @@ from tests.twin.histories import DAY, NOW, ORDER, T0, Ledger, decoded, event, me
 from twin.compare import time_us
 from twin.errors import BadRequest, TooMany, UnknownField
 from twin.fields import check_field, unit
-from twin.grouping import groups, labelled
+from twin.grouping import groups
 from twin.kinds import Milestone
 from twin.ordering import ordered, parse_order
 from twin.query import View
@@ -185,8 +185,7 @@ def test_an_order_puts_what_is_absent_last(view_and_twins, field, falling, limit
 )
 def test_groups_are_those_of_a_dict(view_and_twins, by):
     view, twins = view_and_twins
-    rows = view.rows()
-    names, which = groups(view, rows, by)
+    names, which = groups(view.matching(), by)
     counted = dict(zip(names, np.bincount(which, minlength=len(names)).tolist(), strict=True))
 
     model = {} if by else {(): 0}
@@ -209,7 +208,7 @@ def test_labels_of_times_are_rfc_3339():
     ledger.offer(message(event(type="shipment.promised", data={"promised_at": T0})))
     view = View(ledger.state.snapshot(), "shipment", "demo", "east", NOW)
 
-    assert labelled(view, "promised_at", view.rows())[0] == ["2013-08-20T12:00:00Z"]
+    assert groups(view.matching(), ["promised_at"])[0] == [("2013-08-20T12:00:00Z",)]
 
 
 @pytest.fixture
