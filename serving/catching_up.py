@@ -72,6 +72,16 @@ class Missed:
                 self._over, self._error = True, self._error or error
         self._tell()
 
+    def give_up(self) -> None:
+        """Hold nothing any more, and take nothing."""
+        with self._room:
+            self.gone = True
+            self._error = self._error or slow()
+            self._held.clear()
+            self._bytes = 0
+            self._room.notify()
+        self._tell()
+
     async def entries(self) -> AsyncGenerator[Entry]:
         """Yield the messages; raise what it ended with."""
         try:
@@ -109,16 +119,17 @@ class CatchingUp:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="catching-up")
 
-    def missed(self, asked: Judged, since: int, until: int) -> AsyncGenerator[Entry]:
-        """Yield what changed from `since` on, up to `until`, both ends of commits.
+    def missed(self, asked: Judged, since: int, until: int) -> Missed:
+        """Return what changed from `since` on, up to `until`, both ends of commits, as it is read.
 
-        Raises BadRequest CURSOR_INVALID where `since` is none; Compacted, SlowConsumer, Fenced.
+        Its entries raise BadRequest CURSOR_INVALID where `since` is none; Compacted, SlowConsumer,
+        Fenced.
         """
         one = Missed(asked, since, until)
         with self._lock:
             self._waiting.append(one)
         self._pool.submit(self._pass)
-        return one.entries()
+        return one
 
     def _pass(self) -> None:
         with self._lock:

@@ -16,12 +16,9 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
-
-import numpy as np
-from numpy.typing import NDArray
 
 from actors.shard import Shard
 from serving.access import LEEWAY_S, Identity
@@ -29,14 +26,13 @@ from serving.catching_up import CatchingUp
 from serving.encode import fields_of
 from serving.sets import opened
 from serving.telling import Teller
-from serving.topics import Judged, Question, Topic, Topics, slow
+from serving.topics import Begun, Judged, Question, Topic, Topics, slow
 from serving.wire import twin_pb2 as pb
 from twin.changes import needs_of
 from twin.errors import BadRequest, Denied, Overloaded, SlowConsumer
 from twin.fields import check_field, timed
 from twin.filters import Filter, compile_filter
 from twin.kinds import Kind
-from twin.query import View
 
 BOOKMARK_S = 1.0  # after which a subscriber is told how far all is, if there was nothing to tell
 PAGE = 500  # twins in a message of the first answer
@@ -68,7 +64,9 @@ class Subscriptions:
         kind: Callable[[str], Kind],
         *,
         bookmark_s: float = BOOKMARK_S,
+        stuck_s: float = STUCK_S,
     ) -> None:
+        self.stuck_s = stuck_s
         self._shard, self._clock, self._kind = shard, clock, kind
         self._bookmark_s = bookmark_s
         self.topics = Topics(shard, clock)
@@ -109,7 +107,7 @@ class Subscriptions:
             else:
                 stream = self._afresh(asked, hold, only_changes=request.only_changes)
             try:
-                async with aclosing(watched(stream, who, hold)) as replies:
+                async with aclosing(watched(stream, who, hold, self.stuck_s)) as replies:
                     async for reply in replies:
                         yield reply
             except SlowConsumer:
@@ -123,13 +121,12 @@ class Subscriptions:
     async def _afresh(
         self, asked: Judged, hold: Hold, *, only_changes: bool
     ) -> AsyncGenerator[pb.SubscribeReply]:
-        topic, view, rows = await self.topics.begun(asked)
-        held, offset = [view], view.snapshot.offset
-        del view  # writes note what they overwrite as long as a snapshot is held
+        held = [await self.topics.begun(asked)]  # let go of early: writes note what they overwrite
         hold.keep(held.clear)
+        topic, offset = held[0].topic, held[0].view.snapshot.offset
         with _follows(topic, hold):
             if not only_changes:
-                async with aclosing(self._pages(asked, held, rows)) as pages:
+                async with aclosing(self._pages(asked, held)) as pages:
                     async for reply in pages:
                         yield reply
             held.clear()
@@ -154,7 +151,9 @@ class Subscriptions:
             until = since if since >= topic.begin else topic.at
             if until > since:
                 self._resumed += 1
-                async with aclosing(self._missed.missed(asked, since, until)) as entries:
+                missed = self._missed.missed(asked, since, until)
+                hold.keep(missed.give_up)
+                async with aclosing(missed.entries()) as entries:
                     async for entry in entries:
                         yield entry.reply
             yield self._bookmark(until)
@@ -163,11 +162,10 @@ class Subscriptions:
                     yield reply
 
     async def _pages(
-        self, asked: Judged, held: list[View], rows: NDArray[np.int64]
+        self, asked: Judged, held: Sequence[Begun]
     ) -> AsyncGenerator[pb.SubscribeReply]:
-        for start in range(0, rows.size, PAGE):
-            some = rows[start : start + PAGE]
-            reply = await self.topics.read(partial(asked.teller.page, held[0], some))
+        for start in range(0, held[0].rows.size, PAGE):
+            reply = await self.topics.read(partial(_page, asked.teller, held[0], start))
             self._shard.require_marker()
             yield reply
 
@@ -238,6 +236,10 @@ class Subscriptions:
             self._open[tenant] -= 1
 
 
+def _page(teller: Teller, begun: Begun, start: int) -> pb.SubscribeReply:
+    return teller.page(begun.view, begun.rows[start : start + PAGE])
+
+
 @contextmanager
 def _follows(topic: Topic, hold: Hold) -> Iterator[None]:
     follows = [topic]
@@ -277,11 +279,13 @@ async def watched(
     stream: AsyncGenerator[pb.SubscribeReply],
     who: Identity,
     hold: Hold,
+    stuck_s: float,
 ) -> AsyncGenerator[pb.SubscribeReply]:
-    """Yield a stream until the token has expired, or the reader takes nothing for long.
+    """Yield a stream until the token has expired, or the reader takes nothing for `stuck_s`.
 
     A message that cannot be sent keeps the call open, as gRPC knows no way to end it: so all else
-    is given up, and who reads on at last is told with what cursor to come back.
+    is given up. Who reads on at last gets that message, then SLOW_CONSUMER and the cursor behind
+    it.
     """
     loop = asyncio.get_running_loop()
     cursor = ""
@@ -289,7 +293,7 @@ async def watched(
         async for reply in stream:
             if time.time() > who.expires + LEEWAY_S:
                 raise Denied("the token has expired; go on with a new one", "TOKEN_EXPIRED")
-            stuck = loop.call_later(STUCK_S, hold.give_up)
+            stuck = loop.call_later(stuck_s, hold.give_up)
             try:
                 yield reply
             finally:

@@ -26,7 +26,7 @@ from serving.relations import resolve
 from serving.relay import reachable
 from serving.sets import Sets, sealed
 from serving.shards import Shards
-from serving.subscribe import BOOKMARK_S, Hold, check, watched
+from serving.subscribe import BOOKMARK_S, STUCK_S, Hold, check, watched
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Fenced, Overloaded, SlowConsumer, TwinError, Unavailable
 
@@ -70,7 +70,9 @@ class GatewaySubscriptions:
         kind: Callable[[str], str],
         *,
         bookmark_s: float = BOOKMARK_S,
+        stuck_s: float = STUCK_S,
     ) -> None:
+        self.stuck_s = stuck_s
         self._shards, self._key, self._clock, self._kind = shards, key, clock, kind
         self._bookmark_s = bookmark_s
         self._open: Counter[str] = Counter()
@@ -125,7 +127,7 @@ class GatewaySubscriptions:
                 stream = merge.replies(self._clock, self._bookmark_s)
                 hold = Hold()
                 hold.keep(merge.release)
-                async with aclosing(watched(stream, who, hold)) as replies:
+                async with aclosing(watched(stream, who, hold, self.stuck_s)) as replies:
                     async for reply in replies:
                         yield reply
             finally:
@@ -167,9 +169,11 @@ class _Merge:
         self._tasks: list[asyncio.Task[None]] = []
 
     def release(self) -> None:
-        """Follow no shard any more."""
+        """Follow no shard any more, and hold nothing of what they told."""
         for task in self._tasks:
             task.cancel()
+        while not self._news.empty():
+            self._news.get_nowait()
 
     def end(self, error: Exception) -> None:
         """Have the stream end with an error, whatever waits."""

@@ -57,8 +57,10 @@ def small_twin(
         claimed.close()
 
 
-def _gateway(folder: Path, clock: Callable[[], int]) -> Callable[[], None]:
-    """Serve the region's gateway in a thread; return what ends it."""
+def _gateway(
+    folder: Path, clock: Callable[[], int], told: Callable[[GatewaySurface], object] = id
+) -> Callable[[], None]:
+    """Serve the region's gateway in a thread; return what ends it. Its surface is `told`."""
     loop, ready, held = asyncio.new_event_loop(), threading.Event(), {}
 
     async def run() -> None:
@@ -66,6 +68,7 @@ def _gateway(folder: Path, clock: Callable[[], int]) -> Callable[[], None]:
         verifier = Verifier(folder / "key", REGION)
         server, port = await grpc_server.start(surface, verifier, "127.0.0.1:0")
         (folder / "gateways.json").write_text(json.dumps({REGION: f"127.0.0.1:{port}"}))
+        told(surface)
         held["end"] = end = asyncio.Event()
         ready.set()
         await end.wait()

@@ -6,6 +6,7 @@ A shard can be stopped and begun again under the next epoch, as a supervisor wou
 import json
 import threading
 from contextlib import contextmanager
+from functools import partial
 
 from actors.bases import Bases
 from actors.checkpoints import Checkpoints
@@ -83,7 +84,7 @@ class Several:
         return self._held[name, epoch].surface
 
     def begin_gateway(self):
-        self._stop = _gateway(self.folder, self.clock)
+        self._stop = _gateway(self.folder, self.clock, partial(setattr, self, "front"))
 
     def end_gateway(self):
         self._stop()

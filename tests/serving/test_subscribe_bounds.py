@@ -25,6 +25,7 @@ from tests.serving.subscribing import (
     refused,
     until_synced,
 )
+from tests.system.running import until
 from twin.errors import Compacted, Denied, Overloaded, SlowConsumer
 
 
@@ -208,10 +209,10 @@ def test_a_shard_that_is_away_from_the_start_is_waited_for(tmp_path):
 
 def test_a_reader_who_takes_nothing_for_long_holds_nothing_but_its_call(tmp_path, monkeypatch):
     given_up = threading.Event()
-    monkeypatch.setattr(subscribe, "STUCK_S", 0.0)
     monkeypatch.setattr(subscribe.Hold, "give_up", _told(subscribe.Hold.give_up, given_up))
     with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
         surface = world.surface(EAST)
+        surface.changes.stuck_s = 0.0
         client.ingest([_order(n, "east") for n in range(1500)])
         with narrow(client, surface.address) as other:
             lazy = opened(other)
@@ -221,6 +222,56 @@ def test_a_reader_who_takes_nothing_for_long_holds_nothing_but_its_call(tmp_path
             assert isinstance(faults.from_grpc(error), SlowConsumer)
         told = surface.changes.status()
         assert (told.dropped, told.followers) == (1, 0)
+
+
+def test_who_is_stuck_reads_on_to_the_cursor_with_which_nothing_is_missed(tmp_path):
+    with (
+        several(tmp_path / "t", shards=1, kinds=()) as world,
+        world.client(direct=False) as client,
+        narrow(client, client.address) as other,
+    ):
+        world.front.changes.stuck_s = 0.3
+        lazy = opened(other)
+        until_synced(lazy)
+        events = [_order(n, "east") for n in range(10_000)]
+        for start in range(0, len(events), 500):
+            client.ingest(events[start : start + 500])
+        changes = world.surface(EAST).changes
+        until(lambda: not changes.status().followers, "all that is held to be given up")
+        (merge,) = world.front.changes._merges
+        assert merge._news.empty()
+        client.ingest([_order(n, "east") for n in range(10_000, 10_500)])  # nobody waits for it
+
+        seen, cursor, e = drained(lazy)
+        error = faults.from_grpc(e)
+        assert isinstance(error, SlowConsumer)
+        assert error.cursor == cursor != ""
+        rest = opened(other, cursor=error.cursor)
+        missed, _ = next_changes(rest, 10_500 - len(seen))
+        rest.cancel()
+    told = [*seen, *(c.twin.id for c in missed)]
+    assert told == [f"O{n:05d}" for n in range(10_500)]
+
+
+def test_what_was_missed_and_is_not_read_is_let_go_of_with_its_reader(tmp_path):
+    with (
+        several(tmp_path / "t", shards=1, kinds=()) as world,
+        world.client(direct=False) as client,
+    ):
+        surface = world.surface(EAST)
+        client.ingest([_order(0, "east")])
+        begin = surface.shard.next
+        for start in range(1, 10_000, 500):
+            client.ingest([_order(n, "east") for n in range(start, start + 500)])
+        surface.changes.stuck_s = 0.3
+        with narrow(client, surface.address) as other:
+            lazy = opened(other, from_={EAST: begin})
+            next(lazy)
+            until(lambda: surface.changes.status().dropped, "it to be given up")
+            seen, _, error = drained(lazy)
+        assert isinstance(faults.from_grpc(error), SlowConsumer)
+        assert 0 < len(seen) < 10_000
+        assert surface.changes.status().resumed == 1
 
 
 def _told(method, event):
@@ -237,7 +288,7 @@ def test_a_stream_ends_with_its_token_and_not_before():
             yield pb.SubscribeReply(cursor="here")
 
         who = Identity("x", "demo", "east", frozenset({"read"}), expires)
-        return [reply async for reply in subscribe.watched(stream(), who, subscribe.Hold())]
+        return [reply async for reply in subscribe.watched(stream(), who, subscribe.Hold(), 1)]
 
     assert len(asyncio.run(run(2**40))) == 1
     with pytest.raises(Denied) as e:
