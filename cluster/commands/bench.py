@@ -32,8 +32,8 @@ HEADS = ("case", "unit", "median", "runs", "beside", "its runs", "ratio")
 SHORT_S = 5.0
 
 
-@click.command()
-@click.argument("bench", type=click.Choice(tuple(CASES)))
+@click.command(epilog=f"BENCH is one of {', '.join(CASES)}.")
+@click.argument("bench", type=click.Choice(tuple(CASES)), metavar="BENCH")
 @click.option("--case", default="", help="One case only; a wrong name lists them.")
 @click.option("--seconds", default=SHORT_S, show_default=True, type=click.FloatRange(0.05, 600))
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 100))

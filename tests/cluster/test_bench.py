@@ -274,3 +274,10 @@ def test_no_progress_is_written_where_nobody_watches(capsys):
     bench.progress()("half")
 
     assert re.sub(r"\s", "", capsys.readouterr().err) == ""
+
+
+def test_help_names_every_benchmark_on_lines_that_can_be_read():
+    said = CliRunner().invoke(bench.command, ["--help"], terminal_width=80).output
+
+    assert said.startswith("Usage: command [OPTIONS] BENCH\n")
+    assert f"BENCH is one of {', '.join(bench.CASES)}." in " ".join(said.split())

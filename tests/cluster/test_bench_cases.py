@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cluster.bench import (
+    alert,
     ingest,
     memory,
     peer_postgres,
@@ -20,6 +21,7 @@ from cluster.bench import (
     scan,
     snapshot,
     stream,
+    subscribe,
 )
 from cluster.bench.figures import Asked, Sizes
 from cluster.bench.oracle import WrongEnd, judge
@@ -132,6 +134,23 @@ def test_a_scan_gives_what_the_peer_gives_beside_the_same_ingest(asked):
     assert found["filtered-500"]["peer"]["name"].startswith("DuckDB")
     assert found["groupby-500-p99"]["limit"]["name"] == "idle"
     assert found["ingest-beside"]["runs"][0] > 0
+
+
+def test_each_event_is_told_once_and_ingest_beside_followers_is_set_beside_none(asked, monkeypatch):
+    monkeypatch.setattr(subscribe, "LISTENERS", 3)
+    monkeypatch.setattr(subscribe, "PACE", EVENTS)
+    found = lines(subscribe, asked)
+
+    assert list(found) == ["live-p50", "live-p99", "ingest-beside"]
+    assert found["live-p50"]["limit"]["name"].startswith("the same bytes through a bare gRPC relay")
+    assert all(line["limit"]["ratio"] > 0 for line in found.values())
+
+
+def test_each_reading_out_of_range_is_one_alert_idle_and_in_a_burst(asked):
+    found = lines(alert, asked)
+
+    assert list(found) == ["alert-idle-p50", "alert-idle-p99", "alert-burst-p50", "alert-burst-p99"]
+    assert all(line["median"] > 0 for line in found.values())
 
 
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
