@@ -12,22 +12,27 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from actors.past import Found
+from actors.watchman import held_of
 from serving import encode
 from serving.difference import between
 from serving.entries import Entries
 from serving.past import Then
 from serving.wire import twin_pb2 as pb
 from twin import past
+from twin.alerts import ALERT, alert_id
 from twin.contracts import CONTRACTS
+from twin.crossings import What, step
 from twin.dedup import UNSEEN
 from twin.derived import EFFECTS, NOWHERE, STOCK, causes, delivered, subjects
 from twin.errors import BadRequest, UnknownKey
 from twin.features import INPUTS
 from twin.fields import VIRTUAL
 from twin.fold import KindState
+from twin.kinds import ABSENT
 from twin.lexicon import Lexicon
 from twin.past import Restated
 from twin.query import View
+from twin.remembered import Held
 from twin.retraction import Withdrawal, event_of
 from twin.rules import Ready
 from twin.texts import texts
@@ -132,12 +137,37 @@ def _compare(reply: pb.PreviewReply, then: Then, views: Sequence[View], rules: R
             for name, value in sorted(old.values.items())
             if value.source.startswith("model/")
         )
-    for ready in rules():
-        if ready.rule.kind != kind:
-            continue
-        was, is_ = (bool(ready.hot.mask(view)[0]) for view in views)
-        if was != is_:
-            reply.alerts.append(f"{ready.rule.name} {'raised' if is_ else 'cleared'}")
+    if ALERT in shard.rule.kinds:
+        mine = (ready for ready in rules() if ready.rule.kind == kind)
+        told = (_crossing(ready, then, old.id, views) for ready in mine)
+        reply.alerts.extend(one for one in told if one)
+
+
+def _crossing(ready: Ready, then: Then, id: str, views: Sequence[View]) -> str:
+    """Say what would happen to the alert of one rule that does not happen anyway, "" if nothing.
+
+    It is judged as the watchman judges a change, by what the alert itself says of its clock.
+    """
+    alert, shard, now = alert_id(ready.rule.kind, id, ready.rule.name), then.shard, views[0].now_us
+    try:
+        held = held_of(shard.row(ALERT, views[0].tenant, alert).cells, shard.word, now)
+    except UnknownKey:
+        held = None
+    was, is_ = (_judged(ready, held, view) for view in views)
+    return f"{alert} {is_}" if is_ and is_ != was else ""
+
+
+def _judged(ready: Ready, held: Held | None, view: View) -> str:
+    """Return what would happen to an alert if its twin stood as it does here; "" for nothing."""
+    hot = bool(ready.hot.mask(view)[0])
+    cool = not hot if ready.cool is None else bool(ready.cool.mask(view)[0])
+    table = view.snapshot.tables[view.kind]
+    times = (int(table.take(f"{group}.as_of", ZERO)[0]) for group in ready.groups)
+    newest = max(times, default=ABSENT)
+    begun = newest if newest != ABSENT else view.now_us
+    what, after = step(ready, held, hot, cool, begun, view.now_us)
+    begins = after.since != ABSENT and (held is None or held.since == ABSENT)
+    return what or (What.NOTICED if begins and not after.raised else "")
 
 
 def _facts(held: KindState, lexicon: Lexicon, key: str) -> dict[tuple[int, str], Fact]:
