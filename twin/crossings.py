@@ -98,7 +98,7 @@ class Crossings:
     @property
     def full(self) -> list[tuple[str, str]]:
         """Return the rules that hold of more twins, or began more often, than anybody looks at."""
-        return [seat for seat, mine in self._rules.items() if mine.full]
+        return [seat for seat, mine in list(self._rules.items()) if mine.full]  # others ask, too
 
     def room(self, now_us: int) -> list[tuple[str, str]]:
         """Return the rules that were full and have room again: all twins are to be looked at."""
