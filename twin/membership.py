@@ -64,6 +64,9 @@ class Members:
             self._bits = grown
 
 
+_COLUMNS = {name: (merge.blanks(kind), merge.aliases(kind)) for name, kind in KINDS.items()}
+
+
 class Verdict(NamedTuple):
     """Positions of a batch, in its order."""
 
@@ -78,8 +81,7 @@ class Rows:
     def __init__(self, kind: str, size: int, parts: Mapping[str, tuple[Column, Column]]) -> None:
         self.size = size
         self._parts = parts
-        self._blanks = merge.blanks(KINDS[kind])
-        self._aliases = merge.aliases(KINDS[kind])
+        self._blanks, self._aliases = _COLUMNS[kind]
         self._whole: dict[str, Column] = {}
 
     def column(self, name: str) -> Column:
