@@ -42,6 +42,17 @@ def test_the_plain_hash_is_siphash_2_4_128(length):
     assert (high.to_bytes(8, "little") + low.to_bytes(8, "little")).hex() == VECTORS[length]
 
 
+@given(st.text(max_size=3), st.lists(st.text(max_size=30), max_size=9), st.data())
+def test_texts_are_taken_in_any_order_and_without_what_is_skipped(prefix, values, data):
+    at = data.draw(st.lists(st.integers(0, max(0, len(values) - 1)), max_size=9 if values else 0))
+    skip = len(prefix.encode())
+
+    taken = texts([prefix + value for value in values]).take(np.array(at, np.int64), skip)
+
+    assert taken.list() == [values[one] for one in at]
+    assert taken.content.size == taken.offsets[-1]
+
+
 @given(some_texts, words64)
 def test_the_hash_of_a_text_is_the_plain_one_whatever_else_is_in_the_batch(values, salt):
     got = hashes(texts(values), np.full(len(values), salt, np.uint64))
