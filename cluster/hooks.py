@@ -6,15 +6,18 @@ Each asks with a token of its own tenant, so the gateway and every shard refuse 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
 from cluster import config
+from serving.bell import Bell
 from serving.client import Client
 from serving.minting import minter
 from serving.webhook_wire import fault_of
 from serving.webhooks import FOLDER, Feed, Webhook, Webhooks, feed_of, notes
+from serving.wire import twin_pb2 as pb
 from twin.alert_contracts import HAPPENINGS
 from twin.alerts import ALERT
 from twin.errors import Refused
@@ -56,10 +59,24 @@ def begin(folder: Path, settings: config.Config, region: str, grpc_port: int) ->
         return None
     hooks = [webhook(folder, hook, settings.tenant) for hook in settings.webhooks]
     feeds: dict[str, Feed] = {}
+    bells: dict[str, Bell] = {}
     for tenant in dict.fromkeys(hook.tenant for hook in hooks):
         token = minter(folder, "webhooks", ["read"], tenant)
-        feeds[tenant] = feed_of(Client(f"127.0.0.1:{grpc_port}", token, timeout_s=ASK_S).ask)
-    return Webhooks(hooks, folder, lambda hook: feeds[hook.tenant], SystemRandom().random)
+        client = Client(f"127.0.0.1:{grpc_port}", token, timeout_s=ASK_S)
+        feeds[tenant] = feed_of(client.ask)
+        bells[tenant] = Bell(partial(_changes, client))
+    return Webhooks(
+        hooks,
+        folder,
+        lambda hook: feeds[hook.tenant],
+        SystemRandom().random,
+        lambda hook: bells[hook.tenant],
+    )
+
+
+def _changes(client: Client) -> Iterator[pb.SubscribeReply]:
+    """Yield what changes of a tenant's alerts from now on; a stream that breaks ends at once."""
+    return client.subscribe(ALERT, "", ("state",), only_changes=True, patience_s=0.0)
 
 
 def webhook(folder: Path, hook: config.Webhook, tenant: str) -> Webhook:

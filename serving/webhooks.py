@@ -19,13 +19,15 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from serving.bell import Bell
 from serving.webhook_wire import Post, Told, attempt, post_of, secret_of, signed
 from serving.wire import twin_pb2 as pb
 from twin.errors import Refused, Retryable, TwinError, Unavailable
 
 log = logging.getLogger(__name__)
 FOLDER = "webhooks"
-POLL_S = 0.25  # between two looks where nothing new was found
+POLL_S = 0.25  # between two looks where nothing new was found, and no bell hears
+UNASKED_S = 5.0  # ... and where one does
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0  # between attempts: doubled each time, with jitter
 ATTEMPTS = 10  # about five minutes; then it is put aside, so that what follows is told
 TIMEOUT_S = 5.0  # for an endpoint to answer
@@ -209,28 +211,40 @@ class Webhooks:
         folder: Path,
         feed: Callable[[Webhook], Feed],
         jitter: Callable[[], float],
+        bell: Callable[[Webhook], Bell],
     ) -> None:
+        """`feed`, `bell`: of the tenant of a webhook; a bell is begun here."""
         self._stop = threading.Event()
         self._folder, self._feed, self._jitter = folder, feed, jitter
+        known = [(hook, bell(hook)) for hook in hooks]
+        self._bells = list(dict.fromkeys(bell for _, bell in known))
+        self._places = [bell.place() for _, bell in known]
         self._threads = [
-            threading.Thread(target=self._run, args=(hook,), name=hook.name, daemon=True)
-            for hook in hooks
+            threading.Thread(target=self._run, args=(*one, place), name=one[0].name, daemon=True)
+            for one, place in zip(known, self._places, strict=True)
         ]
+        for one in self._bells:
+            one.start()
         for thread in self._threads:
             thread.start()
 
     def stop(self, within_s: float = TIMEOUT_S + 1) -> None:
         """Stop, and wait for the attempts under way."""
         self._stop.set()
+        for bell in self._bells:
+            bell.stop()
+        for place in self._places:
+            place.set()
         until = time.monotonic() + within_s
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _run(self, hook: Webhook) -> None:
+    def _run(self, hook: Webhook, bell: Bell, rung: threading.Event) -> None:
         courier: Courier | None = None
         failed = 0
         while not self._stop.is_set():
-            pause = POLL_S
+            pause, idle = POLL_S, False
+            rung.clear()  # before the look: what comes meanwhile rings again
             try:
                 courier = courier or Courier(
                     hook,
@@ -239,7 +253,8 @@ class Webhooks:
                     wait=self._stop.wait,
                     jitter=self._jitter,
                 )
-                pause = 0.0 if courier.step() else POLL_S
+                idle = not courier.step()
+                pause = (UNASKED_S if bell.hears else POLL_S) if idle else 0.0
                 if failed >= PATIENCE:
                     courier.stuck("")
                 failed = 0
@@ -254,7 +269,8 @@ class Webhooks:
             except Exception:  # a thread's boundary: logged, and tried again
                 log.critical("webhook %s failed", hook.name, exc_info=True)
                 pause = LONGEST_WAIT_S
-            self._stop.wait(pause)
+            if not self._stop.is_set():  # looked at after `rung` was cleared, which stop sets last
+                (rung if idle else self._stop).wait(pause)
 
 
 def feed_of(ask: Callable[[str, Any], Any]) -> Feed:

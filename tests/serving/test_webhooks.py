@@ -4,76 +4,19 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cluster import config, hooks
-from serving.client import Client
-from serving.minting import minter
+from serving.bell import Bell
 from serving.webhook_wire import PREFIX, Post, attempt, fault_of, secret_of, signed
 from serving.webhooks import Courier, Files, Webhook, Webhooks, feed_of, notes
 from tests.serving.alerting import HOUR_US, NOW, act, condition, ordered, wait_for, watched
+from tests.serving.receiving import Receiver, raised
 from tests.system.running import until
 from twin.errors import BadRequest
 
 ALERT = "shipment:S1:warm"
 SHARD = "shipment/east/0"
-
-
-class Receiver:
-    """An endpoint that notes what it gets. `says`: for each message a status, or what it does."""
-
-    def __init__(self, *says):
-        self.got = []
-        self.free = threading.Event()
-        said = iter(says)
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler):
-                body = handler.rfile.read(int(handler.headers["content-length"]))
-                self.got.append((dict(handler.headers), body))
-                what = next(said, 200)
-                if what == "hang":
-                    self.free.wait(30)
-                elif what == "drip":
-                    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-                    while not self.free.wait(0.02):
-                        try:
-                            handler.wfile.write(b"x: y\r\n")
-                        except OSError:
-                            return
-                elif what == "drop":
-                    handler.connection.close()
-                elif isinstance(what, tuple):
-                    handler.send_response(what[0])
-                    handler.send_header("location", what[1])
-                    handler.end_headers()
-                else:
-                    handler.send_response(what)
-                    handler.end_headers()
-
-            def log_message(handler, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/alerts?team=cold"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def ids(self):
-        return [headers["webhook-id"] for headers, _ in self.got]
-
-    @property
-    def said(self):
-        return [json.loads(body) for _, body in self.got]
-
-    def close(self):
-        self.free.set()
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture
@@ -129,11 +72,6 @@ def begun(twin, client, one, **more):
     made = courier(twin, client, one, **more)
     assert not made.step()
     return made
-
-
-def raised(client, subject="S1"):
-    client.ingest([condition(subject, 14.0)])
-    wait_for(client, f"shipment:{subject}:warm", "OPEN")
 
 
 def test_what_happens_is_posted_as_a_signed_cloud_event(twin, client, receiver):
@@ -280,7 +218,8 @@ def test_a_slow_endpoint_delays_nobody_else(twin, client, receiver):
     slow, quick = receiver(*["hang"] * 9), receiver()
     hooks = [hook(twin, slow.url, "slow", timeout_s=10.0), hook(twin, quick.url, "quick")]
     feed = feed_of(client.ask)
-    running = Webhooks(hooks, twin.folder, lambda _: feed, lambda: 0.0)
+    deaf = Bell(lambda: iter(()))
+    running = Webhooks(hooks, twin.folder, lambda _: feed, lambda: 0.0, lambda _: deaf)
     try:
         known = [Files(twin.folder, one.name) for one in hooks]
         until(lambda: all(one.standing().offsets for one in known), "both to begin")
@@ -341,30 +280,3 @@ def test_a_secret_that_signs_nothing_is_refused(tmp_path, text):
 
     assert said.value.code == "CONFIG_INVALID"
     assert text.removeprefix("whsec_") not in str(said.value) or len(text) < 7
-
-
-def test_a_tenants_webhook_is_never_told_of_anothers_alerts(twin, client, receiver):
-    mine, theirs = receiver(), receiver()
-    gateway = json.loads((twin.folder / "gateways.json").read_text())["east"]
-    told = tuple(
-        config.Webhook(name, end.url, events=("raised",), tenant=tenant)
-        for name, end, tenant in (("mine", mine, ""), ("theirs", theirs, "rival"))
-    )
-    settings = config.Config(webhooks=told)
-    webhooks = hooks.begin(twin.folder, settings, "east", int(gateway.rpartition(":")[2]))
-    try:
-        known = [Files(twin.folder, hook.name) for hook in told]
-        until(lambda: all(one.standing().offsets for one in known), "both to have begun")
-        raised(client, "S1")
-        token = minter(twin.folder, "test", ("read", "write"), "rival")
-        with Client(gateway, token, direct=True) as rival:
-            raised(rival, "S1")  # of the same name, which is no secret
-            raised(rival, "S2")
-        raised(client, "S3")
-        until(lambda: len(mine.got) == len(theirs.got) == 2, "the messages")
-    finally:
-        webhooks.stop()
-
-    said = [[(one["tenant"], one["subject"]) for one in end.said] for end in (mine, theirs)]
-    assert sorted(said[0]) == [("demo", "shipment:S1:warm"), ("demo", "shipment:S3:warm")]
-    assert sorted(said[1]) == [("rival", "shipment:S1:warm"), ("rival", "shipment:S2:warm")]
