@@ -91,6 +91,12 @@ class Scope(NamedTuple):
             found &= (column >= least) & (column <= most)
         return found
 
+    def sift(self, spans: Sequence[tuple[str, Span]]) -> NDArray[np.int64]:
+        """Return the positions where columns of the table are in their spans, all of them."""
+        if self.only is None:
+            return self.snapshot.tables[self.kind].sift(spans)
+        return np.flatnonzero(self.meet(spans))
+
     def dtype(self, name: str) -> np.dtype[Any]:
         """Return what one column of the table holds."""
         return self.snapshot.tables[self.kind].dtype(name)

@@ -12,15 +12,16 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from twin import fields, subqueries, where
+from twin import fields, predicates, subqueries, where
 from twin.compare import Operand, compare, like, member, start
 from twin.errors import BadRequest, UnknownField
 from twin.fields import NO_SETS, Mask, Scope
 from twin.geography import box, circle
+from twin.kernels import I64
 from twin.kinds import KINDS, REFERENCES, Dtype
 from twin.merge import TENANT
-from twin.predicates import All, Always, Any_, Known, Otherwise, Predicate, Than, Within, met
-from twin.spans import NONE
+from twin.predicates import All, Always, Any_, Known, Otherwise, Predicate, Than, Within
+from twin.spans import NONE, Span
 from twin.subqueries import Need
 from twin.terms import (
     BUCKETS,
@@ -65,11 +66,20 @@ class Filter(NamedTuple):
 
     def mask(self, scope: Scope) -> Mask:
         """Return which rows of a view are its tenant's, and match (size,)."""
-        code = scope.snapshot.lexicon.code(scope.tenant)
-        mine = (TENANT, (code, code) if code >= 0 else NONE)
-        if self.sets:
-            scope = scope._replace(sets={**scope.sets, **self.sets})
-        return met(scope, [mine], self.predicate)
+        return predicates.met(self._told(scope), [_mine(scope)], self.predicate)
+
+    def rows(self, scope: Scope) -> I64:
+        """Return the positions of the rows that `mask` is true of."""
+        return predicates.rows_met(self._told(scope), [_mine(scope)], self.predicate)
+
+    def _told(self, scope: Scope) -> Scope:
+        return scope._replace(sets={**scope.sets, **self.sets}) if self.sets else scope
+
+
+def _mine(scope: Scope) -> tuple[str, Span]:
+    """Return what the tenant of a row is to be."""
+    code = scope.snapshot.lexicon.code(scope.tenant)
+    return TENANT, (code, code) if code >= 0 else NONE
 
 
 def compile_filter(kind: str, text: str, sets: Mapping[str, Sequence[str]] = NO_SETS) -> Filter:

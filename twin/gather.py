@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import BadRequest
-from twin.kernels import I32, I64, U8, U64, jit, siphash
+from twin.kernels import I32, I64, U8, U64, jit, load, siphash
 from twin.slots import EMPTY, find_names, number_rows
 from twin.tallies import unwritten
 from twin.texts import Texts, texts
@@ -69,25 +69,68 @@ def meet(bits: int, pages: Any, cells: Any, kinds: I64, least: I64, most: I64, o
     """
     for c in range(-(-out.size >> bits)):
         first = c << bits
-        mine = out[first : first + (1 << bits)]
-        mine[:] = True
-        for s in range(len(cells)):
-            wide = 1 if kinds[s] == 1 else 4 if kinds[s] <= 5 else 8
-            at = (pages[s][c] << bits) * wide
-            raw = cells[s][at : at + (wide << bits)]
-            if wide == 1:
-                _within(raw.view(np.int8), np.int8(least[s]), np.int8(most[s]), mine)
-            elif kinds[s] == 4:
-                _within(raw.view(np.int32), np.int32(least[s]), np.int32(most[s]), mine)
-            elif kinds[s] == 8:
-                _within(raw.view(np.int64), least[s], most[s], mine)
+        _chunk_meets(bits, pages, cells, kinds, least, most, c, out[first : first + (1 << bits)])
+
+
+@jit
+def sift(
+    bits: int,
+    pages: Any,
+    cells: Any,
+    kinds: I64,
+    least: I64,
+    most: I64,
+    span: tuple[int, int, int],
+    out: I64,
+) -> Any:
+    """Put the rows that `meet` would be true of into `out`; return how many there are by then.
+
+    `span`: how many there are already, the chunk to go on with, and the rows in all. Where `out`
+    may not hold those of a chunk it stops before; returned too is which chunk that is.
+    """
+    count, begin, size = span
+    chunks = -(-size >> bits)
+    mask = np.empty(1 << bits, np.uint8)
+    for c in range(begin, chunks):
+        first = c << bits
+        mine = mask[: min(1 << bits, size - first)]
+        if count + mine.size > out.size:
+            return count, c
+        _chunk_meets(bits, pages, cells, kinds, least, most, c, mine.view(np.bool_))
+        words = mine.size // 8
+        for w in range(words):  # of few rows: most words are empty
+            if load(mine, 8 * w):
+                for i in range(8 * w, 8 * w + 8):
+                    out[count] = first + i
+                    count += mine[i]
+        for i in range(8 * words, mine.size):
+            out[count] = first + i
+            count += mine[i]
+    return count, chunks
+
+
+@jit
+def _chunk_meets(
+    bits: int, pages: Any, cells: Any, kinds: I64, least: I64, most: I64, c: int, mine: Any
+) -> None:
+    mine[:] = True
+    for s in range(len(cells)):
+        wide = 1 if kinds[s] == 1 else 4 if kinds[s] <= 5 else 8
+        at = (pages[s][c] << bits) * wide
+        raw = cells[s][at : at + (wide << bits)]
+        if wide == 1:
+            _within(raw.view(np.int8), np.int8(least[s]), np.int8(most[s]), mine)
+        elif kinds[s] == 4:
+            _within(raw.view(np.int32), np.int32(least[s]), np.int32(most[s]), mine)
+        elif kinds[s] == 8:
+            _within(raw.view(np.int64), least[s], most[s], mine)
+        else:
+            low = least[s : s + 1].view(np.float64)[0]
+            high = most[s : s + 1].view(np.float64)[0]
+            if wide == 8:
+                _within(raw.view(np.float64), low, high, mine)
             else:
-                low = least[s : s + 1].view(np.float64)[0]
-                high = most[s : s + 1].view(np.float64)[0]
-                if wide == 8:
-                    _within(raw.view(np.float64), low, high, mine)
-                else:
-                    _within(raw.view(np.float32), low, high, mine)
+                _within(raw.view(np.float32), low, high, mine)
 
 
 @jit
@@ -296,7 +339,9 @@ def warm() -> None:
     number_rows(np.full(8, EMPTY), unwritten(np.int64), np.zeros(1, np.int32))
     for some in range(1, TOGETHER + 1):
         zeros, cells = np.zeros(some, np.int64), np.zeros(8, np.uint8)
-        meet(0, (pages,) * some, (cells,) * some, zeros + 8, zeros, zeros, np.zeros(1, np.bool_))
+        given = ((pages,) * some, (cells,) * some, zeros + 8, zeros, zeros)
+        meet(0, *given, np.zeros(1, np.bool_))
+        sift(0, *given, (0, 0, 1), np.zeros(1, np.int64))
     slots, places = np.full(8, EMPTY), np.zeros(1, np.int64)
     enter(slots, places, 0)
     for word in WORDS.values():

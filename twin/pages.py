@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from twin.gather import KINDS, TOGETHER, at_least, held_at, meet, told
+from twin.gather import KINDS, TOGETHER, at_least, held_at, meet, sift, told
 from twin.trail import Step, Undo, mend_whole, touched
 
 Column = NDArray[Any]
@@ -20,6 +20,7 @@ Mask = NDArray[np.bool_]
 BITS = 12
 CHUNK = 1 << BITS  # rows: a copy moves 32 KiB of an 8-byte column
 SLOT = "slot"
+SIFTED = 1 << 15  # rows that are found without looking for more room
 ROWS = ".rows"  # in a dump: which rows the columns of a sparse block are of
 
 
@@ -137,19 +138,18 @@ class TableSnapshot(NamedTuple):
         Ends are numbers that the column can hold; NaN is in no span. No column is copied.
         """
         found: Mask | None = None
-        dense: list[tuple[str, Any, Any]] = []
+        dense: list[tuple[str, tuple[Any, Any]]] = []
         for name, (least, most) in spans:
             name = self.aliases.get(name, name)
             block = self.blocks[self.of[name]]
-            kind = block.arenas[name].dtype.type
             if block.rows is None:
-                dense.append((name, kind(least), kind(most)))
+                dense.append((name, (least, most)))
                 continue
-            of = _met(self.blocks, self.of, [(name, kind(least), kind(most))], block.rows.size)
+            of = _Judge(self.blocks, self.of, [(name, (least, most))]).mask(block.rows.size)
             mine = block.spread(of, bool(least <= block.arenas[name][0, 0] <= most), self.size)
             found = mine if found is None else found & mine
         for at in range(0, len(dense), TOGETHER):
-            mine = _met(self.blocks, self.of, dense[at : at + TOGETHER], self.size)
+            mine = _Judge(self.blocks, self.of, dense[at : at + TOGETHER]).mask(self.size)
             found = mine if found is None else found & mine
         return np.ones(self.size, np.bool_) if found is None else found
 
@@ -173,6 +173,23 @@ class TableSnapshot(NamedTuple):
             return np.empty(0, np.int64)
         rows = touched(block.step, block.of, BITS, block.pages)
         return rows[rows < self.size]
+
+    def sift(self, spans: Sequence[tuple[str, tuple[Any, Any]]]) -> NDArray[np.int64]:
+        """Return the rows of which `meet` is true. A few columns are judged without a mask."""
+        named = [(self.aliases.get(name, name), ends) for name, ends in spans]
+        if not 0 < len(named) <= TOGETHER or any(self.sparse(name) for name, _ in named):
+            return np.flatnonzero(self.meet(spans))
+        judge = _Judge(self.blocks, self.of, named)
+        found = judge.rows(self.size)
+        again = judge.again(self.size)
+        if again is None:
+            return found
+        rows, at = np.unique(again[0], return_index=True)
+        right = rows[again[1][at]]
+        place = np.searchsorted(found, rows)
+        near = np.append(found, -1).take(place)
+        found = np.delete(found, place[near == rows])
+        return np.insert(found, np.searchsorted(found, right), right)
 
     def dtype(self, name: str) -> np.dtype[Any]:
         name = self.aliases.get(name, name)
@@ -218,39 +235,65 @@ def places_of(pages: NDArray[np.int64], rows: Column) -> NDArray[np.int64]:
     return where
 
 
-def _met(
-    blocks: Mapping[str, Pages],
-    of: Mapping[str, str],
-    spans: Sequence[tuple[str, Any, Any]],
-    size: int,
-) -> Mask:
-    """Say of each row, or slot, whether all of a few columns are within their spans."""
-    found = np.empty(size, np.bool_)
-    parts = [blocks[of[name]] for name, _, _ in spans]
-    arenas = [part.arenas[name] for part, (name, _, _) in zip(parts, spans, strict=True)]
-    ends = np.array([_word(end) for _, *both in spans for end in both], np.int64)
-    meet(
-        BITS,
-        tuple(part.pages for part in parts),
-        tuple(arena.reshape(-1).view(np.uint8) for arena in arenas),
-        np.array([KINDS[arena.dtype.char] for arena in arenas], np.int64),
-        ends[::2].copy(),
-        ends[1::2].copy(),
-        found,
-    )
-    own = [part._replace(slots=None) for part in parts]
-    for part in {id(part.of): part for part in own}.values():
-        if part.step is None:
-            continue
-        rows = touched(part.step, part.of, BITS, part.pages)
+class _Judge:
+    """A few columns and the spans that they are to be in: of each row, or of each slot."""
+
+    def __init__(
+        self,
+        blocks: Mapping[str, Pages],
+        of: Mapping[str, str],
+        spans: Sequence[tuple[str, tuple[Any, Any]]],
+    ) -> None:
+        self._parts = [blocks[of[name]]._replace(slots=None) for name, _ in spans]
+        both = list(zip(self._parts, spans, strict=True))
+        arenas = [part.arenas[name] for part, (name, _) in both]
+        self._spans = [
+            (name, arena.dtype.type(least), arena.dtype.type(most))
+            for arena, (name, (least, most)) in zip(arenas, spans, strict=True)
+        ]
+        words = np.array([_word(end) for _, *ends in self._spans for end in ends], np.int64)
+        self._given = (
+            tuple(part.pages for part in self._parts),
+            tuple(arena.reshape(-1).view(np.uint8) for arena in arenas),
+            np.array([KINDS[arena.dtype.char] for arena in arenas], np.int64),
+            words[::2].copy(),
+            words[1::2].copy(),
+        )
+
+    def mask(self, size: int) -> Mask:
+        """Say of each whether all are within their spans, by what they are or were."""
+        found = np.empty(size, np.bool_)
+        meet(BITS, *self._given, found)
+        if (again := self.again(size)) is not None:
+            found[again[0]] = again[1]
+        return found
+
+    def rows(self, size: int) -> NDArray[np.int64]:
+        """Return those of which all are, in order, by what they are now."""
+        found, count, chunk = np.empty(min(size, SIFTED), np.int64), 0, 0
+        while True:
+            count, chunk = sift(BITS, *self._given, (count, chunk, size), found)
+            if chunk << BITS >= size:
+                return found[:count]
+            more = np.empty(min(size, 8 * found.size), np.int64)
+            more[:count] = found[:count]
+            found = more
+
+    def again(self, size: int) -> tuple[NDArray[np.int64], Mask] | None:
+        """Return those that were written on since, and what is right of them; None if none was."""
+        held: list[NDArray[np.int64]] = []
+        for part in {id(part.of): part for part in self._parts}.values():
+            if part.step is not None:
+                held.append(touched(part.step, part.of, BITS, part.pages))
+        rows = np.concatenate(held) if held else np.empty(0, np.int64)
         rows = rows[rows < size]
-        if rows.size:  # they are judged again, by what they were
-            holds = np.ones(rows.size, np.bool_)
-            for one, (name, least, most) in zip(own, spans, strict=True):
-                values = one.take(name, rows)
-                holds &= (values >= least) & (values <= most)
-            found[rows] = holds
-    return found
+        if not rows.size:
+            return None
+        holds = np.ones(rows.size, np.bool_)
+        for part, (name, least, most) in zip(self._parts, self._spans, strict=True):
+            values = part.take(name, rows)
+            holds &= (values >= least) & (values <= most)
+        return rows, holds
 
 
 def _word(end: Any) -> int:

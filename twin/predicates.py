@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twin.errors import BadRequest
 from twin.fields import Column, Mask, Scope
@@ -94,6 +95,16 @@ def met(scope: Scope, spans: Sequence[tuple[str, Span]], part: Predicate | None)
         if not getattr(one, "in_place", False):
             found = narrowed(found, one, scope)
     return found
+
+
+def rows_met(
+    scope: Scope, spans: Sequence[tuple[str, Span]], part: Predicate | None
+) -> NDArray[np.int64]:
+    """Return the positions where `met` is true; where all is plain, without a mask."""
+    parts = part.parts if isinstance(part, All) else () if part is None else (part,)
+    if all(getattr(one, "in_place", False) for one in parts):
+        return scope.sift([*spans, *(one.lies(scope) for one in parts)])
+    return np.flatnonzero(met(scope, spans, part))
 
 
 class Otherwise(NamedTuple):

@@ -27,7 +27,7 @@ class View(Scope):
 
         Raises UnknownField or BadRequest (see twin.filters.compile_filter).
         """
-        at = np.flatnonzero(compile_filter(self.kind, where).mask(self))
+        at = compile_filter(self.kind, where).rows(self)
         return at if self.only is None else self.only[at]
 
     def told(self, sets: Mapping[str, Sequence[str]]) -> View:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twin.errors import BadRequest
-from twin.gather import SHORT, held_at, named, number_codes, told
+from twin.gather import SHORT, held_at, meet, named, number_codes, sift, told
 
 numbers = st.integers(-(2**63), 2**63 - 1)
 
@@ -26,6 +26,29 @@ def test_what_is_gathered_lies_where_the_pages_say(cells, data):
     assert at.tolist() == [4 * pages[row // 4] + row % 4 for row in rows]
     assert out.tolist() == [held[place] for place in at]
     assert count == sum(value >= least for value in out.tolist())
+
+
+@given(st.integers(1, 80), st.integers(-2, 2), st.integers(1, 200), st.data())
+def test_rows_are_found_chunk_by_chunk_where_a_mask_says_so(size, least, room, data):
+    bits, chunks = 4, -(-size // 16)
+    pages = np.array(data.draw(st.permutations(range(chunks))), np.int64)
+    draw = np.random.default_rng(data.draw(st.integers(0, 99)))
+    cells = (draw.integers(-3, 4, 16 * chunks), draw.integers(-3, 4, 16 * chunks).astype(np.int8))
+    given_ = (
+        (pages, pages[::-1].copy()),
+        tuple(one.view(np.uint8) for one in cells),
+        np.array([8, 1]),
+        np.array([least, -1]),
+        np.array([2, 3]),
+    )
+    mask, found = np.empty(size, np.bool_), np.zeros(max(room, 16), np.int64)
+
+    meet(bits, *given_, mask)
+    count, chunk = sift(bits, *given_, (0, 0, size), found)
+
+    rows = np.flatnonzero(mask)
+    assert found[:count].tolist() == rows[rows < 16 * chunk].tolist()
+    assert chunk == chunks or count + 16 > found.size or count + size % 16 > found.size
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=20))

@@ -54,6 +54,10 @@ def test_whatever_way_it_is_read_a_snapshot_says_what_was(rounds, rows):
             assert count == found.known(name, 0)[1] == (column[rows] >= 0).sum()
             now = shot.between(name, 1, 5)
             assert np.array_equal(now, (column >= 1) & (column <= 5))
+            other = "c" if name == "a" else "a"
+            both = [(name, (1, 5)), (other, (0, 9))]
+            assert np.array_equal(shot.sift(both), np.flatnonzero(shot.meet(both)))
+            assert np.array_equal(shot.sift(both[:1]), np.flatnonzero(now))
             of = sparse if BLOCKS[name] == "two" else slice(None)
             assert np.array_equal(dump[name], column[of], equal_nan=True)
 
