@@ -105,10 +105,9 @@ def number_column(
 ) -> tuple[Column, NDArray[np.bool_], NDArray[np.bool_]]:
     """Return values (n,) as a field of `dtype` has them, where they are there, and where sound."""
     present, kind = valid(column), column.type
-    blank = np.full(present.size, BLANKS[dtype])
     fractional = pa.types.is_floating(kind)
     if pa.types.is_null(kind):
-        return blank, present, ~present
+        return np.full(present.size, BLANKS[dtype]), present, ~present
     if dtype is Dtype.FLAG and pa.types.is_boolean(kind):
         values = np.asarray(column.cast(pa.int8()).fill_null(-1))
         return values, present, np.ones(present.size, np.bool_)
@@ -123,7 +122,7 @@ def number_column(
     if dtype is Dtype.TIME and pa.types.is_timestamp(kind):
         column = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
     elif dtype not in {Dtype.INTEGER, Dtype.TIME} or not pa.types.is_integer(kind):
-        return blank, present, ~present
+        return np.full(present.size, BLANKS[dtype]), present, ~present
     if column.type == pa.int64():
         values = plain(column, np.int64)
     else:
