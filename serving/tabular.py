@@ -6,6 +6,7 @@ group, of which none of them knows anything is left out; texts travel as codes w
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
@@ -95,10 +96,10 @@ def _written(columns: Mapping[str, pa.Array | Cells]) -> bytes:
         return layout.write([cells.values for cells in columns.values()])
     arrays = [c if isinstance(c, pa.Array) else _array(c) for c in columns.values()]
     batch = pa.RecordBatch.from_arrays(arrays, list(columns))
-    sink = pa.BufferOutputStream()
+    sink = io.BytesIO()  # it gives away what was written, without a copy
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    raw: bytes = sink.getvalue().to_pybytes()
+    raw = sink.getvalue()
     if key is not None:
         with pa.ipc.open_stream(raw) as reader:
             found = layout_of(raw, reader.read_next_batch())
