@@ -142,11 +142,12 @@ class Watchman:
         self._wake(now_us)
         self.looked_at = now_us
 
-    def drain(self) -> None:
-        """Judge what was caught so far."""
-        self._drain(self._pushed)
+    def drain(self) -> int:
+        """Judge what was caught so far; return how many commits that were."""
+        commits = self._drain(self._pushed)
         if (missed := self._missed) >= 0:
             self.begin(missed)
+        return commits
 
     @property
     def full(self) -> list[str]:
@@ -173,8 +174,9 @@ class Watchman:
         last = self._looked.get(one.rule.name)
         return one.timed and (last is None or now_us - last >= one.rule.every_us)
 
-    def _drain(self, until: int) -> None:
+    def _drain(self, until: int) -> int:
         """Judge what was caught before the push numbered `until`, in order."""
+        commits = 0
         while self._taken < until:
             some: list[Caught] = []
             size = 0
@@ -192,6 +194,8 @@ class Watchman:
                 self._queue.popleft()
             self._taken += len(some)
             self._waiting -= size
+            commits += len({one.first for one in some})
+        return commits
 
     def _judge(self, some: Sequence[Caught]) -> None:
         """Judge what was caught for the same rules."""

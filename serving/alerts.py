@@ -47,7 +47,8 @@ log = logging.getLogger(__name__)
 MARKS = "alerts"  # the folder of them
 LOOK_S = 1.0  # between two looks at what time changes, and at the rules
 SHARE = 0.1  # of a core, at most, for such looks: where they take long they come less often
-JUDGING = 0.05  # of a core, over time: beyond it the watch rests, and judges more at once
+JUDGING = 0.1  # of a core, over time: beyond it the watch rests, and judges more at once
+TOGETHER = 2  # times as much counts what was judged of several commits: those can wait
 KEPT_S = 0.02  # of processor time, for what comes out of quiet
 LONGEST_REST_S = 0.04  # so an alert waits no longer, however much comes
 END_S = 5.0
@@ -209,9 +210,9 @@ class Watch:
                     begun = True
                 self.watchman.stirred.clear()  # before the look: what comes meanwhile stirs again
                 computed = time.thread_time()
-                self.watchman.drain()
+                together = TOGETHER if self.watchman.drain() > 1 else 1
                 start = time.monotonic()
-                rested = start + pace.rest(start, time.thread_time() - computed)
+                rested = start + pace.rest(start, together * (time.thread_time() - computed))
                 if start >= following:
                     self._look()
                     following = start + max(LOOK_S, (time.monotonic() - start) / SHARE)
