@@ -83,7 +83,9 @@ class Watchman:
         self._whole = whole
         mine = tuple(one for one in rules if one.rule.kind in self._shard.rule.kinds)
         before = {one.rule.name: one.rule for one in self._rules}
-        self._fresh |= {one.rule.name for one in mine if before.get(one.rule.name) != one.rule}
+        for one in (one for one in mine if before.get(one.rule.name) != one.rule):
+            self._fresh.add(one.rule.name)
+            self._crossings.held(one.rule.kind, one.rule.name).begin_anew()
         self._rules = mine
         self._plans = plans_of(mine)
 
@@ -93,7 +95,7 @@ class Watchman:
         `watch` is in place already: what is committed from now on is caught there.
         """
         self._reading = since
-        self._crossings = Crossings(self._recall)
+        self._crossings.empty()
         until = self._load()
         self._catching_up = self._crossings.keeps = True
         for frame in self._shard.frames(since) if since < until else ():

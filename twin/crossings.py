@@ -112,6 +112,10 @@ class Crossings:
                 if not (one.raised or one.out_s) and one.since == ABSENT:
                     mine.drop(row)
 
+    def empty(self) -> None:
+        """Forget every row: it is read anew. What a rule may still say is not given twice."""
+        self._rules = {seat: mine.emptied() for seat, mine in self._rules.items()}
+
     def held(self, kind: str, rule: str) -> Remembered:
         """Return what is remembered of a rule, by row of its kind."""
         found = self._rules.get((kind, rule))

@@ -68,6 +68,16 @@ class Remembered:
             self._quiet -= self._marks.item(row) == QUIET
             self._marks[row] = UNKNOWN
 
+    def emptied(self) -> Remembered:
+        """Return one of no rows, that may say what this one may."""
+        other = Remembered(self._most, self._burst)
+        other.full, other._left, other._asked_us = self.full, self._left, self._asked_us
+        return other
+
+    def begin_anew(self) -> None:
+        """Let it say all again: the rule is another one."""
+        self.full, self._left = False, float(self._burst or 0)
+
     def forget(self) -> None:
         """Forget rows that are over, where many are in the way: their alerts remember them."""
         if len(self._held) >= self._most and self._quiet > ROOM * self._most:

@@ -178,3 +178,16 @@ def test_what_is_over_gives_its_room_to_what_begins():
 
     assert [one.what.value for one in begun] == ["noticed"]
     assert [one.what.value for one in again] == ["noticed", "raised"]  # an hour, and an hour
+
+
+def test_who_reads_the_journal_again_is_not_given_more_to_say_and_another_rule_is():
+    judge = Judge(RULE, burst=2)
+    flapping = [(i * HOUR_US, 9.0 if i % 2 else 3.0) for i in range(1, 12)]
+    first = judge.readings("s", flapping)
+
+    judge.crossings.empty()
+    again = judge.readings("t", [(at + HOUR_US, temp) for at, temp in flapping])
+    judge.crossings.held("shipment", "warm").begin_anew()
+    other = judge.readings("u", flapping)
+
+    assert [len(said) for said in (first, again, other)] == [4, 0, 4]
