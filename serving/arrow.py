@@ -129,8 +129,8 @@ def _plain(column: Any) -> Any:
         return words[(codes.fill_null(-1) if codes.null_count else codes).to_numpy()]
     if pa.types.is_boolean(kind):
         return column.cast(pa.int8()).fill_null(-1).to_numpy()
-    if not column.null_count and not pa.types.is_string(kind):
-        return column.to_numpy()
+    if not column.null_count:
+        return column.to_numpy(zero_copy_only=False)  # texts become objects, the rest is shared
     if pa.types.is_string(kind):
         return np.array(column.fill_null("").to_pylist(), object)
     if pa.types.is_int64(kind):
