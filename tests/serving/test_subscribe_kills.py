@@ -2,6 +2,8 @@
 
 What was told is compared, commit by commit, with what a twin in plain Python says of the journal
 that is left: nothing that it says is missing, nothing comes twice, nothing else was ever told.
+That is etcd's list: ordered, unique, reliable, atomic, and resumable behind the cursor of whatever
+message came last, empty ones (bookmarks) included.
 """
 
 import json
@@ -76,6 +78,7 @@ class Follower:
 
     def __init__(self, folder):
         self.commits = []  # (the offset behind it, what is told)
+        self.newest = -1  # offset of what was told last
         self.begun = threading.Event()
         self.error = None
         self.enough = threading.Event()
@@ -120,7 +123,8 @@ class Follower:
     def _keep(self, changes):
         """Keep changes by the commits that they are of: a message may have several."""
         for change in changes:
-            end = change.twin.offset
+            assert change.offset > self.newest, "ordered, and each once"
+            self.newest, end = change.offset, change.twin.offset
             values = {name: value.number for name, value in change.twin.values.items()}
             told = (change.change, change.twin.id, tuple(sorted(values.items())))
             if self.commits and self.commits[-1][0] == end:

@@ -1,27 +1,14 @@
 """Subscriptions over takeovers, restarts and breaks, judged by an oracle of the journals."""
 
-import json
 import random
 import threading
 
-import pytest
-
-from actors.checkpoints import Checkpoints
-from actors.disk import OsDisk
-from actors.journal_file import FileJournal
-from actors.shard import Shard
 from serving.access import mint
-from serving.client import Client, minter
-from serving.patience import patiently
+from serving.client import Client
 from tests.serving.alerting import condition, watched
-from tests.serving.lone import LoneHost, made, spec
-from tests.serving.several import NOW, clock, several
+from tests.serving.several import NOW, several
 from tests.serving.watching import Recorder, commits, judge, reading, size_of
-from tests.small_twin import _gateway
-from twin.admission import Rule
-from twin.kinds import SHARD_KINDS
 
-KILLS = 20
 SUBJECTS = [f"s{number}" for number in range(12)]
 
 
@@ -165,64 +152,3 @@ def test_an_alert_is_told_as_it_is_raised_and_acted_upon(tmp_path):
     assert (raised.change, raised.twin.id) == ("entered", "shipment:S1:warm")
     assert raised.twin.values["state"].text == "OPEN"
     assert (known.change, known.twin.values["state"].text) == ("changed", "ACKNOWLEDGED")
-
-
-@pytest.mark.slow
-def test_twenty_kills_under_load_lose_repeat_and_reorder_nothing(tmp_path):
-    folder = made(tmp_path / "twin")
-    name, stop, over = "shipment/east/0", None, threading.Event()
-    host, offered = None, threading.Semaphore(0)
-
-    def begin(epoch):
-        """Have a process write the shard; say so to the gateway."""
-        host = LoneHost()
-        begun = host.begin(spec(folder, epoch), 60)
-        said = {"epoch": epoch, "address": begun.address, "pid": host.pid}
-        told = {"shards": {name: {**said, "state": "serving", "note": ""}}}
-        (folder / "routes.draft").write_text(json.dumps(told))
-        (folder / "routes.draft").rename(folder / "routes.json")
-        return host
-
-    def write(address):
-        with Client(address, minter(folder, "test"), timeout_s=60.0) as client:
-            for events in load(3, 10_000, regions=("east",)):
-                if over.is_set():
-                    return
-                patiently(lambda events=events: client.ingest(events), 60.0)
-                offered.release()
-
-    try:
-        host = begin(1)
-        stop = _gateway(folder, clock)
-        address = json.loads((folder / "gateways.json").read_text())["east"]
-        follower = Client(address, minter(folder, "test"), timeout_s=60.0)
-        recorder = Recorder(follower)
-        writer = threading.Thread(target=write, args=(address,))
-        writer.start()
-        for epoch in range(2, KILLS + 2):
-            for _ in range(5):
-                assert offered.acquire(timeout=60)
-            host.kill()
-            host = begin(epoch)
-        over.set()
-        writer.join(120)
-        host.kill()
-        home = folder / "journal" / "east" / "shipment" / "0"
-        journal = FileJournal(OsDisk(), home, KILLS + 2, "test")
-        rule = Rule("east", SHARD_KINDS["shipment"], 0, 1)
-        kept = Checkpoints(OsDisk(), home)
-        shard = Shard(name=name, rule=rule, journal=journal, checkpoints=kept, clock=clock)
-        shard.recover()
-        expected = {name: commits(shard)}
-        journal.close()
-        host = begin(KILLS + 3)
-        replies = recorder.enough(size_of(expected))
-        follower.close()
-    finally:
-        over.set()
-        if stop is not None:
-            stop()
-        if host is not None:
-            host.kill()
-
-    judge(replies, expected)
