@@ -4,7 +4,6 @@ Columns are read where they lie, chunk by chunk, or as one chunk of all rows (FL
 one pass over the rows (see twin.kernels).
 """
 
-# mypy: disallow-untyped-decorators=False
 from __future__ import annotations
 
 from typing import Any
