@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -314,7 +315,8 @@ def serve(
         verifier = Verifier(key, shard.rule.region)
         server, port = await grpc_server.start(surface, verifier, "127.0.0.1:0")
         surface.address = f"127.0.0.1:{port}"
-        lifeline = await asyncio.start_server(_hold, "127.0.0.1", 0)
+        lines: set[asyncio.Task[None]] = set()
+        lifeline = await asyncio.start_server(functools.partial(_hold, lines), "127.0.0.1", 0)
         life = lifeline.sockets[0].getsockname()[1]
         held.update(surface=surface, life=life)
         writer = asyncio.ensure_future(surface.write())
@@ -329,6 +331,9 @@ def serve(
         await surface.changes.topics.close()
         writer.cancel()
         lifeline.close()
+        for line in lines:
+            line.cancel()
+        await asyncio.gather(*lines, return_exceptions=True)
 
     def live() -> None:
         try:
@@ -351,7 +356,17 @@ def serve(
     return Served(surface.address, f"127.0.0.1:{held['life']}", surface, stop)
 
 
-async def _hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Keep a supervisor's connection open: it closes when this process ends."""
-    await reader.read()
-    writer.close()
+async def _hold(
+    lines: set[asyncio.Task[None]], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Keep a supervisor's connection open: it closes when this process, or its server, ends."""
+    mine = asyncio.current_task()
+    assert mine is not None
+    lines.add(mine)
+    try:
+        await reader.read()
+    finally:
+        lines.discard(mine)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()

@@ -250,7 +250,7 @@ def until(holds, what):
 def test_two_kills_lose_repeat_and_reorder_nothing_of_what_is_told(tmp_path, rng):
     told, wanted = over_kills(tmp_path, rng, kills=2, events=60, every_gateway=2)
     assert told == wanted
-    assert len(told) > 20
+    assert len(told) > 5
 
 
 @pytest.mark.slow
