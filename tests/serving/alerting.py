@@ -9,6 +9,7 @@ from tests.system.running import until
 
 NOW = several.NOW
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
+EAST = {"shipment/east/0": 0}
 QUIET = "\n".join(  # the packaged rules are off where a test counts what is journaled
     f'[[rule]]\nname = "{name}"\nkind = "{kind}"\nwhen = "id = \'-\'"\n'
     'severity = "info"\nenabled = false\n'
@@ -109,7 +110,12 @@ def act(client, alert, action, **more):
 
 
 def told(client, since, **asks):
-    """Return the journaled events of alerts from some offsets on, (type, alert) each."""
+    """Return the journaled events of alerts from some offsets on."""
     request = pb.AlertsRequest(events=True, limit=1000, **asks)
     getattr(request, "from").update(since)
     return client.ask("Alerts", request)
+
+
+def kinds(client, since=EAST):
+    """Return (type, alert) of each journaled event of alerts."""
+    return [(event.type, event.alert) for event in told(client, since).events]

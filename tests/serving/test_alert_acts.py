@@ -9,37 +9,21 @@ from serving import records
 from serving.access import mint
 from tests.serving.alerting import (
     DAY_US,
+    EAST,
     HOUR_US,
     NOW,
     act,
     condition,
+    kinds,
     ranked,
     state,
     states,
     told,
     wait_for,
-    watched,
 )
 from twin.errors import BadRequest, Denied, UnknownKey
 
-EAST = {"shipment/east/0": 0}
 ALERT = "shipment:S1:warm"
-
-
-@pytest.fixture
-def twin(tmp_path):
-    with watched(tmp_path / "twin") as twin:
-        yield twin
-
-
-@pytest.fixture
-def client(twin):
-    with twin.client() as client:
-        yield client
-
-
-def kinds(client, since=EAST):
-    return [(event.type, event.alert) for event in told(client, since).events]
 
 
 def test_who_acts_on_an_alert_is_journaled_by_name_with_the_moment(client, twin):

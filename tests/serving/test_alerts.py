@@ -1,7 +1,5 @@
 """Alerts of shards that serve: raised once, cleared once, and whoever acts on them is journaled."""
 
-import pytest
-
 from serving.client import Event
 from serving.wire import twin_pb2 as pb
 from tests.serving.alerting import (
@@ -11,35 +9,18 @@ from tests.serving.alerting import (
     WARM,
     act,
     condition,
+    kinds,
     lay,
     ordered,
     ranked,
     state,
     states,
-    told,
     wait_for,
     watched,
 )
 from tests.system.running import until
 
-EAST = {"shipment/east/0": 0}
 ALERT = "shipment:S1:warm"
-
-
-@pytest.fixture
-def twin(tmp_path):
-    with watched(tmp_path / "twin") as twin:
-        yield twin
-
-
-@pytest.fixture
-def client(twin):
-    with twin.client() as client:
-        yield client
-
-
-def kinds(client, since=EAST):
-    return [(event.type, event.alert) for event in told(client, since).events]
 
 
 def test_an_alert_says_what_why_by_when_and_how_much_is_at_risk(client):

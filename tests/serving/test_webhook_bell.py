@@ -3,45 +3,17 @@
 import json
 import threading
 
-import pytest
-
 from cluster import config, hooks
 from serving.bell import Bell
 from serving.client import Client
 from serving.minting import minter
 from serving.webhooks import Files
 from serving.wire import twin_pb2 as pb
-from tests.serving.alerting import watched
-from tests.serving.receiving import Receiver, raised
+from tests.serving.receiving import raised
 from tests.system.running import until
 from twin.errors import Recovering
 
 SHARD = "shipment/east/0"
-
-
-@pytest.fixture
-def receiver():
-    made = []
-
-    def make():
-        made.append(Receiver())
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def twin(tmp_path):
-    with watched(tmp_path / "twin") as twin:
-        yield twin
-
-
-@pytest.fixture
-def client(twin):
-    with twin.client() as client:
-        yield client
 
 
 def test_a_bell_has_a_webhook_told_at_once_that_nobody_asks_for_otherwise(

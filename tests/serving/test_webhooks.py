@@ -10,38 +10,13 @@ import pytest
 from serving.bell import Bell
 from serving.webhook_wire import PREFIX, Post, attempt, fault_of, secret_of, signed
 from serving.webhooks import Courier, Files, Webhook, Webhooks, feed_of, notes
-from tests.serving.alerting import HOUR_US, NOW, act, condition, ordered, wait_for, watched
-from tests.serving.receiving import Receiver, raised
+from tests.serving.alerting import HOUR_US, NOW, act, condition, ordered, wait_for
+from tests.serving.receiving import raised
 from tests.system.running import until
 from twin.errors import BadRequest
 
 ALERT = "shipment:S1:warm"
 SHARD = "shipment/east/0"
-
-
-@pytest.fixture
-def receiver():
-    made = []
-
-    def make(*says):
-        made.append(Receiver(*says))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-@pytest.fixture
-def twin(tmp_path):
-    with watched(tmp_path / "twin") as twin:
-        yield twin
-
-
-@pytest.fixture
-def client(twin):
-    with twin.client() as client:
-        yield client
 
 
 def hook(twin, url, name="ops", **more):
