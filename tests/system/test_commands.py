@@ -1,11 +1,15 @@
 """Commands against the running twin: what is wrong has a code, a next step and an exit status."""
 
+import shlex
+
 import pytest
 
 from serving.access import ensure_key
 from tests.system.running import free_base
+from tests.test_docs import blocks, typed
 
 FAILED, USAGE, DENIED = 1, 2, 4
+NAMING = ("get ", "impact ", "receipt ")  # commands that fail where there is no such thing
 SITES = """id,name,country,function,lat,lon
 t-good,Good,NL,port,51.9,4.5
 t-bad,Bad,NL,port,north,4.5
@@ -143,3 +147,12 @@ def test_status_tells_people_and_programs_the_same(twin):
     assert len(names) == 8
     assert all(name in people.out for name in names)
     assert programs.json["mode"] in people.out
+
+
+@pytest.mark.parametrize(
+    "line", sorted(line for line in typed(blocks("README.md")) if line.startswith(NAMING))
+)
+def test_what_the_readme_asks_about_by_its_name_is_there(running, line):
+    told = running.twin(*shlex.split(line))
+
+    assert (told.status, told.err) == (0, "")
