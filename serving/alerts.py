@@ -153,7 +153,7 @@ def notes(folder: Path) -> dict[str, str]:
         for rule in mark.full:
             rules.setdefault(rule, []).append(path.stem.replace("-", "/"))
     told = (
-        f"holds of over {MOST_HELD} twins, or begins to more than {TOLD_A_SECOND} times a second; "
+        f"holds of over {MOST_HELD} twins, or began more than {TOLD_A_SECOND} times a second; "
         "not all its alerts are raised there: mend the rule"
     )
     return {f"rule {rule}": f"{told} ({', '.join(names)})" for rule, names in rules.items()}
