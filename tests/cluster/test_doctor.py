@@ -10,15 +10,16 @@ from click.testing import CliRunner
 from cluster import cli, doctor
 from cluster.config import Config
 from cluster.doctor import FAIL, OK, Check
+from tests.system.running import free_base
 
 
 def found(name: str, folder: Path, config: Config | None = None) -> list[Check]:
-    checks = doctor.checks(config or Config(base_port=27_400, serve=False), folder)
+    checks = doctor.checks(config or Config(base_port=free_base(), serve=False), folder)
     return [check for check in checks if check.name == name]
 
 
 def test_every_check_that_is_not_ok_says_what_to_do(tmp_path: Path) -> None:
-    checks = list(doctor.checks(Config(base_port=27_400), tmp_path / ".twin"))
+    checks = list(doctor.checks(Config(base_port=free_base()), tmp_path / ".twin"))
 
     assert {"python", "ray", "memory", "disk", "fsync", "ports", "clock"} <= {
         c.name for c in checks
@@ -65,8 +66,9 @@ def test_a_model_without_a_manifest_is_told(tmp_path: Path) -> None:
 def test_the_command_prints_each_value_and_where_it_is_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    base = free_base()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TWIN_BASE_PORT", "27400")
+    monkeypatch.setenv("TWIN_BASE_PORT", str(base))
     (tmp_path / "twin.toml").write_text("speed = 60.0\n")
 
     shown = CliRunner().invoke(cli.twin, ["doctor"])
@@ -75,7 +77,7 @@ def test_the_command_prints_each_value_and_where_it_is_from(
     assert shown.output.rstrip().endswith("result: ready")
     told = json.loads(as_json.output)
     sources = {row["key"]: (row["value"], row["source"]) for row in told["config"]}
-    assert sources["base_port"] == (27_400, "TWIN_BASE_PORT")
+    assert sources["base_port"] == (base, "TWIN_BASE_PORT")
     assert sources["speed"] == (60.0, "twin.toml")
     assert sources["tenant"][1] == "default"
     assert told["result"] == "ready"
