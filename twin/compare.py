@@ -7,7 +7,7 @@ the other side is one, a number of seconds is a duration.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from twin.errors import BadRequest, UnknownField
@@ -26,6 +26,7 @@ from twin.terms import DURATION, ID, NULL, NUMBERS, SECOND_US, Constant, Term, a
 from twin.words import IdAmong, IdLike, IdThan, Like, Ordered, Same
 
 _NUMERIC = frozenset((*NUMBERS, Dtype.TIME, Dtype.FLAG, Dtype.MILESTONE, DURATION))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Operand(NamedTuple):
@@ -98,6 +99,10 @@ def literal(term: Term, value: Constant) -> Any:
         return _read(term, written)
     if sort == DURATION and value.sort in NUMBERS:
         return computed(value, "*", Constant(SECOND_US, DURATION)).value  # type: ignore[attr-defined]
+    if sort == Dtype.TIME and value.sort in NUMBERS:  # of seconds, or of microseconds?
+        raise BadRequest(
+            f"{term.label} is a time and {value.label} a number; write '2013-09-01T12:00:00Z'"
+        )
     if sort == value.sort or (value.sort in NUMBERS and sort in _NUMERIC):
         return int(written) if sort == Dtype.FLAG and value.sort == Dtype.FLAG else written
     raise _mismatch(term, value)
@@ -166,7 +171,7 @@ def time_us(text: str) -> int:
         raise BadRequest(f"{text!r} is no time; write 2013-09-01 or 2013-09-01T12:00:00Z") from e
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1e6)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _mismatch(a: Term, b: Term) -> BadRequest:

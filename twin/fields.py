@@ -34,6 +34,7 @@ NO_SETS: Mapping[str, Sequence[str]] = MappingProxyType({})
 OF_GROUP = ("age", "as_of", "confidence", "source", "stale")
 _CALL = re.compile(r"([a-z_]+)\(([A-Za-z_][A-Za-z0-9_]*)\)")
 _RESOLVED = "resolved"  # of an exception_state
+_CLOCKS = frozenset(("now", "today", "current_date", "current_time", "current_timestamp"))
 
 
 class Values(NamedTuple):
@@ -300,11 +301,18 @@ def group_of(kind: str, name: str) -> Group:
     for group in KINDS[kind].groups:
         if group.name == name:
             return group
+    if (found := KINDS[kind].field(name)) is not None:
+        raise UnknownField(
+            f"{kind} has no group {name}; the field {name} is of the group {found[0].name}"
+        )
     names = ", ".join(group.name for group in KINDS[kind].groups)
     raise UnknownField(f"{kind} has no group {name}; it has {names}")
 
 
 def unknown_field(kind: str, name: str) -> UnknownField:
+    """Return the error for a name that nothing of `kind` has; it says what may be meant."""
+    if name.lower() in _CLOCKS:
+        return UnknownField(f"{kind} has no field {name}; the twin's clock is written now()")
     names = [f.name for f in KINDS[kind].fields]
     names += [*VIRTUAL.get(kind, {}), *FLAGS, "id", "region"]
     near = difflib.get_close_matches(name, names, 1)

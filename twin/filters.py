@@ -203,9 +203,12 @@ class _Compiler:
             return Now()
         if name == "date_trunc" and len(given) == 2:
             unit, of = self.term(given[0], deep + 1), self.term(given[1], deep + 1)
-            if of.sort == Dtype.TIME and isinstance(unit, Constant) and unit.value in BUCKETS:
-                return Bucket(str(unit.value), of)
+            step = str(unit.value).lower() if isinstance(unit, Constant) else ""
+            if of.sort == Dtype.TIME and step in BUCKETS:
+                return Bucket(step, of)
             raise BadRequest(f"date_trunc is of one of {', '.join(BUCKETS)}, and of a time")
+        if name == "starts_with" or name in _TAKES:
+            raise BadRequest(f"{_said(tree)} is no value but a condition; write it by itself")
         raise BadRequest(
             f"there is no function {_said(tree)}; there are age, as_of, confidence, source and "
             "stale of a group, now, date_trunc, starts_with, in_box, within_km and near"
@@ -272,7 +275,7 @@ class _Compiler:
                 if not isinstance(prefix, Constant) or prefix.sort != Dtype.TEXT:
                     raise BadRequest("starts_with takes a field and a text; write it so")
                 return start(self.term(given[0]), str(prefix.value), yes=yes)
-            if name in {"in_box", "within_km", "near"}:
+            if name in _TAKES:
                 return self._area(name, given, yes=yes)
         term = self.term(tree)
         if term.sort == NULL:

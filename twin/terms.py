@@ -96,6 +96,10 @@ class Constant(NamedTuple):
 
     @property
     def label(self) -> str:
+        if self.sort == NULL:
+            return "NULL"
+        if self.sort == DURATION:
+            return f"INTERVAL '{self.value / SECOND_US:.15g} seconds'"
         return repr(self.value) if isinstance(self.value, str) else f"{self.value}"
 
     @property
@@ -103,7 +107,11 @@ class Constant(NamedTuple):
         return ()
 
     def read(self, scope: Scope) -> tuple[Column, Mask]:
-        return np.full(scope.size, self.value), np.ones(scope.size, np.bool_)
+        if self.sort == NULL:
+            return np.zeros(scope.size, np.int64), np.zeros(scope.size, np.bool_)
+        beyond = self.sort == Dtype.INTEGER and not -(2**63) <= self.value < 2**63
+        value = float(self.value) if beyond else self.value
+        return np.full(scope.size, value), np.ones(scope.size, np.bool_)
 
 
 class Now(NamedTuple):
@@ -246,6 +254,8 @@ def computed(left: Term, sign: str, right: Term) -> Term:
             f"{left.label} is {article(left.sort)} and {right.label} {article(right.sort)}: "
             f"there is no {sign} of them; compute with numbers, times and intervals"
         )
+    if sort == NULL:  # whatever the other is
+        return Constant(None, NULL)
     if isinstance(left, Constant) and isinstance(right, Constant):
         return _folded(left, sign, right, sort)
     return Computed(left, sign, right, sort)
@@ -271,7 +281,7 @@ def _sort(a: str, sign: str, b: str) -> str | None:
 
 
 def _folded(left: Constant, sign: str, right: Constant, sort: str) -> Constant:
-    if sort == NULL or (sign == "/" and right.value == 0):
+    if sign == "/" and right.value == 0:
         return Constant(None, NULL)
     try:
         value = _SIGNS[sign](left.value, right.value)

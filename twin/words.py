@@ -62,6 +62,14 @@ def met(codes: Column, size: int) -> Column:
     return np.flatnonzero(np.bincount(codes, minlength=1))
 
 
+def unknown_among(words: Sequence[str | None], key: str) -> bool:
+    """Say whether one of some words is unknown: SQL says of none that it is not IN them.
+
+    What a sub-query found (it has a key) is "" where it is absent; a written '' is a text.
+    """
+    return None in words or (bool(key) and "" in words)
+
+
 class Same(Texts):
     """Whether a text is one of some words: those written, or those that a sub-query found."""
 
@@ -85,7 +93,7 @@ class Same(Texts):
 
     def mask(self, scope: Scope) -> Mask:
         words = self.words(scope)
-        if not self.yes and (None in words or "" in words):  # SQL: it may be the unknown one
+        if not self.yes and unknown_among(words, self.key):
             return np.zeros(scope.size, np.bool_)
         if not self.key and len(words) == 1 and self.term.label != "region":
             return self._one(scope, words[0] or "")
@@ -243,7 +251,7 @@ class IdAmong(NamedTuple):
 
     def mask(self, scope: Scope) -> Mask:
         words = found_of(scope, self.key) if self.key else self.words
-        if not self.yes and (None in words or "" in words):
+        if not self.yes and unknown_among(words, self.key):
             return np.zeros(scope.size, np.bool_)
         found = held_names(scope, [word for word in words if word])
         return found if self.yes else ~found

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.twin.filter_oracle import NOW, conditions, lives, matches, soup
 from tests.twin.histories import DAY, ORDER, T0, Ledger, event, message, order
 from twin import where
+from twin.compare import time_us
 from twin.errors import BadRequest, Refused, TooMany, UnknownField
 from twin.filters import compile_filter, compile_term
 from twin.query import View
@@ -84,6 +85,16 @@ def view():
         ("supplier <> NULL", []),
         ("quantity / 0 = 1 OR NOT quantity / 0 = 1", []),
         ('"quantity" = 5', ["S3"]),
+        ("NULL IS NULL AND 1 / 0 IS NULL AND quantity + NULL IS NULL", ["S1", "S2", "S3"]),
+        ("NULL IS KNOWN OR 1 / 0 IS NOT NULL OR quantity + NULL IS KNOWN", []),
+        ("quantity + NULL > 3 OR NOT quantity + NULL > 3", []),
+        ("quantity + 99999999999999999999 > 0 AND quantity * -1e30 < 0", ["S3"]),
+        ("quantity + 9223372036854775807 > 5 AND -9223372036854775808 - quantity < 0", ["S3"]),
+        ("supplier NOT IN ('') AND supplier != ''", ["S3"]),
+        ("id NOT IN ('', 'S1')", ["S2", "S3"]),
+        ("id NOT IN ('S1', NULL) OR supplier NOT IN ('', NULL)", []),
+        ("date_trunc('DAY', departed_at) = '2013-08-20'", ["S1", "S2"]),
+        ("departed_at < '9999-12-31T23:59:59.999999Z'", ["S1", "S2"]),
         ("source(order) = 'erp' AND confidence(order) >= 1", ["S3"]),
         ("departed_at >= DATE '2013-08-20' AND departed_at < TIMESTAMP '2013-08-21'", ["S1", "S2"]),
         ("supplier LIKE 'S!%%' ESCAPE '!' OR supplier LIKE 'S_P'", ["S3"]),
@@ -162,6 +173,14 @@ DEEP = "(" * 20 + "lat = 1" + ")" * 20
     ("where", "code", "says"),
     [
         ("latt > 3", "FIELD_UNKNOWN", "did you mean lat?"),
+        ("promised_at < now", "FIELD_UNKNOWN", "clock is written now()"),
+        ("promised_at < CURRENT_TIMESTAMP", "FIELD_UNKNOWN", "clock is written now()"),
+        ("age(lat) > 3", "FIELD_UNKNOWN", "the field lat is of the group position"),
+        ("promised_at < 1378000000", "INVALID_ARGUMENT", "is a time and 1378000000 a number"),
+        ("promised_at IN (1378000000)", "INVALID_ARGUMENT", "write '2013-09-01T12:00:00Z'"),
+        ("delay_days > interval '1 day'", "INVALID_ARGUMENT", "INTERVAL '86400 seconds' is a"),
+        ("within_km(1, 0, NULL)", "INVALID_ARGUMENT", "NULL is no number"),
+        ("near('W1', 5) IS NULL", "INVALID_ARGUMENT", "is no value but a condition"),
         ("age(positon) > 3", "FIELD_UNKNOWN", "no group positon"),
         ("promised_at > eta_p5", "FIELD_UNKNOWN", "did you mean eta_p50?"),
         ("site.contry = 'VN'", "FIELD_UNKNOWN", "site has no field contry; did you mean country?"),
@@ -217,6 +236,19 @@ def test_a_filter_that_makes_no_sense_is_refused_with_what_to_write(view, where,
     assert refused.value.code == code
     assert says in str(refused.value)
     assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "us"),
+    [
+        ("9999-12-31T23:59:59.999999Z", 253_402_300_799_999_999),
+        ("0001-01-01", -62_135_596_800_000_000),
+        ("2013-10-27T02:30:00.000001+02:00", 1_382_833_800_000_001),
+        ("1969-12-31T23:59:59.999999", -1),
+    ],
+)
+def test_a_written_time_is_read_to_the_microsecond(text, us):
+    assert time_us(text) == us
 
 
 def test_thousands_of_values_are_looked_up_at_once(view):
