@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from cluster import show
-from cluster.commands.get import KINDS
 from serving.http_json import plain
 from serving.wire import twin_pb2 as pb
-from twin.errors import UnknownKey
+from twin.errors import TwinError, UnknownField, UnknownKey
 
 T = TypeVar("T")
+KINDS = ("shipment", "site", "supplier", "stock", "alert")
 kind_option = click.option(
     "--kind", type=click.Choice(KINDS), help="Of twin; all are tried if not given."
 )
@@ -27,14 +27,29 @@ class Named(NamedTuple):
     region: str
 
     def ask(self, question: Callable[[str, str, str], T]) -> T:
-        """Return what `question`, of (kind, id, region), says of the first kind that knows it."""
+        """Return what `question`, of (kind, id, region), says of the first kind that knows it.
+
+        Raises UnknownKey where none does; UnknownField where only kinds do that lack a field.
+        """
+        lacking: UnknownField | None = None
         for kind in self.kinds:
             try:
                 return question(kind, self.id, self.region)
             except UnknownKey:
-                if kind == self.kinds[-1]:
+                if len(self.kinds) == 1:
                     raise
-        raise AssertionError
+            except UnknownField as e:  # a twin of another kind may have this id, and the field
+                lacking = lacking or e
+            except TwinError:
+                if lacking is None:
+                    raise
+        if lacking is not None:
+            raise lacking
+        where = f" in {self.region}" if self.region else ""
+        raise UnknownKey(
+            f"no {' or '.join(self.kinds)} is called {self.id}{where}, or was at the moment asked "
+            "about; look with `twin search`"
+        )
 
 
 def named(id: str, kind: str | None, region: str) -> Named:

@@ -17,10 +17,12 @@ import msgspec
 
 from cluster.config import FILE, load
 from serving.client import TwinState, Value
+from serving.http_json import rfc3339
 from twin.kinds import ABSENT
 
 MICROS = 1_000_000
 WIDEST = 48  # characters of one cell; --json has the whole
+OF_ANSWER = ("mode", "withheld")  # of a TwinState: what is said of an answer, not of the twin
 
 
 def _folder(ctx: click.Context, parameter: click.Parameter, given: Path | None) -> Path:
@@ -44,6 +46,12 @@ def instant(us: int) -> str:
         return "-"
     text = datetime.fromtimestamp(us / MICROS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return text.removesuffix("T00:00:00Z")
+
+
+def exact(us: int) -> str | None:
+    """Return the same for JSON, with what it has below a second; None, which is null, if absent."""
+    told = rfc3339(us)
+    return told.removesuffix("T00:00:00Z") if told is not None else None
 
 
 def span(seconds: float) -> str:
@@ -120,16 +128,17 @@ def json(value: Any) -> None:
 
 
 def state(twin: TwinState) -> dict[str, Any]:
-    """Return a twin for JSON; times as RFC 3339, everything else as it is."""
-    values = {name: told(name, value) for name, value in twin.values.items()}
-    return twin._asdict() | {"values": values}
+    """Return a twin for JSON, by itself; times as RFC 3339, everything else as it is."""
+    values = {name: told(name, value) for name, value in sorted(twin.values.items())}
+    held = twin._asdict() | {"values": values}
+    return {name: held[name] for name in held if name not in OF_ANSWER}
 
 
 def told(name: str, value: Value) -> dict[str, Any]:
     held = value.value
     if value.unit == "us" and isinstance(held, int):
-        held = instant(held)
-    return value._asdict() | {"value": held, "as_of": instant(value.as_of)}
+        held = exact(held)
+    return value._asdict() | {"value": held, "as_of": exact(value.as_of)}
 
 
 def _figure(cell: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from serving.client_search import Asking
 from serving.client_watch import Watching
-from serving.records import TwinState, fallback, including, state, when
+from serving.records import TwinState, fallback, got, including, when
 from serving.sql_client import Statements, told
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, TooMany
@@ -90,7 +90,7 @@ class Analyst:
         """Return one twin. Raises UnknownKey, AmbiguousKey."""
         moment = when(self._at, self._known_at)
         request = pb.GetRequest(kind=kind, id=id, region=region, fields=fields, when=moment)
-        return state(self._asking.ask("Get", request).twin)
+        return got(self._asking.ask("Get", request))
 
     def shipments(
         self, where: str = "", fields: Sequence[str] = (), order: str = "", **more: Unpack[Demand]

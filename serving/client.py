@@ -39,8 +39,8 @@ from serving.records import (
     TwinState,
     Value,
     found,
+    got,
     receipts,
-    state,
     when,
 )
 from serving.records import fallback as _fallback
@@ -226,7 +226,7 @@ class Client:
         if reply is None:
             reply = self._call(self._stub.Get, request)
             self._epochs.see(reply.twin.shard, reply.twin.epoch)
-        return state(reply.twin)
+        return got(reply)
 
     def batch_get(self, kind: str, ids: Sequence[str], fields: Sequence[str] = ()) -> Found:
         """Return the twins of these ids that there are, in no order over several shards."""

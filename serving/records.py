@@ -83,6 +83,8 @@ class TwinState(NamedTuple):
     shard: str
     offset: int
     epoch: int
+    mode: str = "normal"  # of an answer about this twin alone
+    withheld: Sequence[str] = ()  # fields left out of it, as too old or too unsure
 
 
 class Found(NamedTuple):
@@ -157,6 +159,12 @@ def state(twin: pb.TwinState) -> TwinState:
             value.unit,
         )
     return TwinState(twin.key, twin.id, twin.region, values, twin.shard, twin.offset, twin.epoch)
+
+
+def got(reply: pb.GetReply) -> TwinState:
+    """Return the twin of an answer about one, and how that came about."""
+    mode = pb.Mode.Name(reply.mode).lower()
+    return state(reply.twin)._replace(mode=mode, withheld=tuple(reply.withheld))
 
 
 def found(reply: pb.SearchReply) -> Found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import click
@@ -12,6 +13,9 @@ from cluster.cli import DEGRADED
 from cluster.commands.search import USUAL, show_mode
 from cluster.questions import after_option, as_of_option, known_at_option, split
 from serving.client import Groups, connect
+from twin.kinds import KINDS, Dtype
+
+_OF_GROUP = re.compile(r"(\w+)\(\w+\)")
 
 
 @click.command()
@@ -67,7 +71,8 @@ def command(
             after=after,
         )
     if as_json:
-        show.json(groups._asdict() | {"oldest_as_of": show.instant(groups.oldest_as_of)})
+        moments = {name: show.exact(getattr(groups, name)) for name in ("now", "oldest_as_of")}
+        show.json(groups._asdict() | moments)
     else:
         _print(groups, fields, wanted, kind)
     return DEGRADED if groups.mode == "degraded" else 0
@@ -75,7 +80,9 @@ def command(
 
 def _print(groups: Groups, fields: list[str], measures: list[str], kind: str) -> None:
     if groups.rows:
-        show.table((*fields, *measures), [_row(row, fields, measures) for row in groups.rows])
+        units = {measure: _unit(kind, measure) for measure in measures}
+        rows = [_row(row, fields, measures, units) for row in groups.rows]
+        show.table((*fields, *measures), rows)
     click.echo(f"  shown {groups.shown} of {groups.total} groups   now {show.instant(groups.now)}")
     if groups.oldest_as_of > 0:
         age = show.span(max(0.0, (groups.now - groups.oldest_as_of) / show.MICROS))
@@ -86,17 +93,28 @@ def _print(groups: Groups, fields: list[str], measures: list[str], kind: str) ->
     show_mode(groups.mode, [])
 
 
-def _row(row: dict[str, object], fields: list[str], measures: list[str]) -> tuple[str, ...]:
-    return tuple(_cell(name, row[name]) for name in (*fields, *measures))
+def _row(
+    row: dict[str, object], fields: list[str], measures: list[str], units: dict[str, str]
+) -> tuple[str, ...]:
+    return tuple(
+        [str(row[name]) or "-" for name in fields]
+        + [_cell(row[name], units[name]) for name in measures]
+    )
 
 
-def _cell(name: str, value: object) -> str:
-    if isinstance(value, float) and math.isnan(value):  # of a group that knows none
+def _cell(value: object, unit: str) -> str:
+    if not isinstance(value, float) or math.isnan(value):  # of a group that knows none
         return "-"
-    return show.plain(_unit(name), value) or "-"
+    return show.span(value) if unit == "s" else show.plain("", value, unit)
 
 
-def _unit(name: str) -> str:
-    """Return the field whose unit a measure has; "" if it has another."""
-    how, _, of = name.partition("(")
-    return of.removesuffix(")") if how in {"min", "max", "avg"} else ""
+def _unit(kind: str, measure: str) -> str:
+    """Return us where a measure is a time, s where it is an age; what is computed is a number."""
+    how, _, of = measure.partition("(")
+    name = of.removesuffix(")").strip()
+    if how not in {"min", "max", "avg"}:
+        return ""
+    if (call := _OF_GROUP.fullmatch(name)) is not None:
+        return {"age": "s", "as_of": "us"}.get(call[1], "")
+    held = KINDS[kind].field(name)
+    return "us" if held is not None and held[1].dtype == Dtype.TIME else ""

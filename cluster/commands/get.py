@@ -7,17 +7,16 @@ from typing import Any
 
 import click
 
-from cluster import show
+from cluster import one, show
+from cluster.cli import DEGRADED
+from cluster.commands.search import show_mode
 from cluster.questions import as_of_option, demand_options, known_at_option, split
 from serving.client import TwinState, Value, connect
-from twin.errors import UnknownField, UnknownKey
-
-KINDS = ("shipment", "site", "supplier", "stock", "alert")
 
 
 @click.command()
 @click.argument("id")
-@click.option("--kind", type=click.Choice(KINDS), help="Of twin; all are tried if not given.")
+@one.kind_option
 @show.region_option
 @click.option("--fields", default="", help="Which to show, by comma; all if not given.")
 @demand_options
@@ -37,12 +36,9 @@ def command(
     known_at: int,
     folder: Path,
     as_json: bool,
-) -> None:
+) -> int:
     """Print the twin ID (or KIND/REGION/ID, as other commands print it) with all its values."""
-    parts = id.split("/", 2)
-    if len(parts) == 3 and parts[0] in KINDS:
-        kind, region, id = parts
-    asked = {
+    asked: dict[str, Any] = {
         "fields": split(fields),
         "max_age_s": max_age_s,
         "min_confidence": min_confidence,
@@ -50,35 +46,27 @@ def command(
         "as_of": as_of,
         "known_at": known_at,
     }
-    twin = _found(folder, kind, id, region, asked)
+    with connect(folder, name="cli") as client:
+        twin = one.named(id, kind, region).ask(lambda *key: client.get(*key, **asked))
     if as_json:
-        show.json(show.state(twin))
-        return
+        show.json(show.state(twin) | {name: getattr(twin, name) for name in show.OF_ANSWER})
+    else:
+        _print(twin)
+    return DEGRADED if twin.mode == "degraded" else 0
+
+
+def _print(twin: TwinState) -> None:
     found_kind = twin.key.split("/")[1]
     click.echo(f"  {found_kind}/{twin.region}/{twin.id}  {_summary(twin)}".rstrip())
     if (value := show.freshest(twin)) is not None:
         click.echo(f"  {_provenance(twin, value)}")
     rows = [_row(name, value) for name, value in twin.values.items()]
     heads = ("field", "value", "unit", "state", "as_of", "age", "confidence", "source")
-    show.table(heads, sorted(rows))
-
-
-def _found(
-    folder: Path, kind: str | None, id: str, region: str, asked: dict[str, Any]
-) -> TwinState:
-    """Ask for the kind given, or for each in turn."""
-    with connect(folder, name="cli") as client:
-        kinds = [kind] if kind else list(KINDS)
-        for tried in kinds:
-            try:
-                return client.get(tried, id, region, **asked)
-            except UnknownKey:
-                continue
-            except UnknownField:
-                if kind:  # else of a kind that is only tried
-                    raise
-    where = f" in {region}" if region else ""
-    raise UnknownKey(f"no {' or '.join(kinds)} is called {id}{where}; look with `twin search`")
+    if rows:
+        show.table(heads, sorted(rows))
+    if twin.withheld:
+        click.echo(f"  withheld as too old or unsure: {', '.join(sorted(twin.withheld))}")
+    show_mode(twin.mode, [])
 
 
 def _summary(twin: TwinState) -> str:

@@ -78,7 +78,8 @@ def command(
             after=after,
         )
     if as_json:
-        show.json(found._asdict() | {"twins": [show.state(twin) for twin in found.twins]})
+        twins = [show.state(twin) for twin in found.twins]
+        show.json(found._asdict() | {"twins": twins, "now": show.exact(found.now)})
     else:
         _print(found, asked)
     return DEGRADED if found.mode == "degraded" else 0

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from cluster import one
 from cluster.cli import run
 from serving.client import Event, connect
 from tests.small_twin import small_twin
+from twin.errors import UnknownField, UnknownKey
 
 NOW = 1_700_000_000_000_000  # 2023-11-14T22:13:20Z
 DAY = 86_400_000_000
@@ -18,7 +20,8 @@ def folder(tmp_path_factory):
     with small_twin(home, NOW) as folder:
         with connect(folder, name="test") as client:
             for number, (days, lat) in enumerate([(9, 1.0), (7, 3.0), (8, 2.0)]):
-                time, facts = NOW - days * DAY, {"lat": lat, "lon": 0.0}
+                time = NOW - days * DAY + (7 if days == 8 else 0)  # a time below the second
+                facts = {"lat": lat, "lon": 0.0}
                 said = Event(
                     "shipment.position", "tms", "S1", time, facts, f"g{number}", region="east"
                 )
@@ -56,6 +59,31 @@ def test_get_shows_a_twin_as_of_an_earlier_moment(twin):
     told = json.loads(twin("get", "S1", "--as-of", "2023-11-06T23:00:00Z", "--json")[1])
 
     assert told["values"]["lat"]["value"] == 2.0
+    assert told["values"]["lat"]["as_of"] == "2023-11-06T22:13:20.000007Z"
+
+
+def test_get_says_what_it_left_out_and_what_it_gave_all_the_same(twin):
+    old = ["get", "S1", "--max-age", "60"]
+    withheld = json.loads(twin(*old, "--fallback", "withhold", "--json")[1])
+    status, told = twin(*old, "--fallback", "label")
+
+    assert (withheld["values"], withheld["withheld"]) == ({}, ["lat", "lon"])
+    assert "withheld as too old or unsure: lat, lon" in twin(*old, "--fallback", "withhold")[1]
+    assert (status, told.splitlines()[-1]) == (3, "  mode degraded")
+
+
+@pytest.mark.parametrize(
+    ("measure", "said"),
+    [
+        ("max(as_of(position))", "2023-11-07T22:13:20Z"),
+        ("avg(age(position))", "7 d"),
+        ("avg(as_of(position) - now())", "-604800"),
+        ("sum(lat)", "3"),
+        ("min(promised_at)", "-"),
+    ],
+)
+def test_a_measure_is_shown_as_what_it_is_of(twin, measure, said):
+    assert twin("aggregate", "shipment", "--measures", measure)[1].split("\n")[1].strip() == said
 
 
 def test_diff_prints_before_and_after(twin):
@@ -95,6 +123,7 @@ def test_preview_prints_what_a_retraction_would_change(twin):
     [
         (("history", "nobody", "--kind", "shipment"), 1, "ENTITY_NOT_FOUND"),
         (("explain", "S1", "latt"), 1, "did you mean lat"),
+        (("get", "S1", "--fields", "latt"), 1, "did you mean lat"),
         (("diff", "S1"), 2, "say which moments"),
         (("diff",), 2, "name one twin"),
         (("get", "S1", "--as-of", "2099-01-01"), 1, "AS_OF_FUTURE"),
@@ -107,3 +136,22 @@ def test_what_cannot_be_asked_ends_with_its_word(twin, words, status, said):
 
     assert ended == status
     assert said in told
+
+
+def test_an_id_without_a_kind_is_of_the_first_kind_that_knows_it_and_has_the_field():
+    lacks = {"site": UnknownField("site has no field lat"), "stock": None}
+
+    def ask(kind, id, region):
+        if (error := lacks.get(kind, UnknownKey(f"no {kind} is called {id}"))) is not None:
+            raise error
+        return f"{kind}/{region}/{id}"
+
+    assert one.named("X", None, "east").ask(ask) == "stock/east/X"
+    lacks["stock"] = UnknownKey("no stock")
+    with pytest.raises(UnknownField, match="site has no field lat"):
+        one.named("X", None, "east").ask(ask)
+    lacks.clear()
+    with pytest.raises(UnknownKey, match=r"no shipment or site or .* is called X in east"):
+        one.named("X", None, "east").ask(ask)
+    with pytest.raises(UnknownKey, match=r"^no site is called X"):
+        one.named("X", "site", "").ask(ask)
