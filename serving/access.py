@@ -7,6 +7,7 @@ tenant, region and scopes, and lives 15 minutes by default and an hour at most.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import time
@@ -29,6 +30,7 @@ LARGEST = 4096  # characters of a token
 CACHED = 256  # verified tokens remembered; one costs 84 us to verify
 CODE_S = 600  # seconds in which a one-use link must be opened
 ANY = "*"
+NOTED, TENANT = "config.json", "demo"  # what a host noted as it began; the usual tenant
 
 
 class Identity(NamedTuple):
@@ -66,16 +68,34 @@ def ensure_key(path: Path) -> None:
     draft.rename(path)
 
 
+def own_tenant(folder: Path) -> str:
+    """Return whose twins those of a data directory are, as `tenant` of its configuration says.
+
+    Raises BadRequest where that cannot be read.
+    """
+    try:
+        return str(json.loads((folder / NOTED).read_bytes())["tenant"])
+    except FileNotFoundError:  # no host has begun here
+        return TENANT
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise BadRequest(
+            f"{folder / NOTED} does not say whose twins these are; run `twin up`", "NOT_RUNNING"
+        ) from e
+
+
 def mint(
     key: Path,
     *,
     name: str,
     scopes: Sequence[str],
     region: str = ANY,
-    tenant: str = "demo",
+    tenant: str | None = None,
     ttl_s: int = 900,
 ) -> str:
-    """Return a token signed with `key`. Raises BadRequest for an unknown scope or ttl."""
+    """Return a token signed with `key`, for the data directory's own tenant if no other is said.
+
+    Raises BadRequest for an unknown scope or ttl, or where the tenant is not known.
+    """
     if unknown := set(scopes) - set(SCOPES):
         raise BadRequest(
             f"no scope is called {', '.join(sorted(unknown))}; there are {', '.join(SCOPES)}"
@@ -89,7 +109,7 @@ def mint(
         "iss": ISSUER,
         "aud": region,
         "sub": name,
-        "tenant": tenant,
+        "tenant": own_tenant(key.parent) if tenant is None else tenant,
         "scopes": sorted(scopes),
         "iat": now,
         "exp": now + ttl_s,

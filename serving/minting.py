@@ -14,9 +14,12 @@ LIFE_S = 600  # for which a token is used; it lives longer
 
 
 def minter(
-    folder: Path, name: str, scopes: Sequence[str] = ("read", "write"), tenant: str = "demo"
+    folder: Path, name: str, scopes: Sequence[str] = ("read", "write"), tenant: str | None = None
 ) -> Callable[[], str]:
-    """Return a function that gives a valid token, minted anew before it expires."""
+    """Return a function that gives a valid token, minted anew before it expires.
+
+    `tenant`: whose twins it is for; the data directory's own if not given.
+    """
     from serving import access  # noqa: PLC0415 - a client elsewhere brings its token, and no PyJWT
 
     held: list[Any] = ["", 0.0]

@@ -30,8 +30,8 @@ def _seconds(ctx: click.Context, parameter: click.Parameter, text: str) -> int:
 @click.option(
     "--name", default="cli", show_default=True, help="Who bears it; journaled with writes."
 )
-@click.option("--tenant", default="demo", show_default=True, help="Whose twins it is for.")
-def command(folder: Path, scope: str, region: str, ttl: int, name: str, tenant: str) -> None:
+@click.option("--tenant", help="Whose twins it is for; the twin's own if not given.")
+def command(folder: Path, scope: str, region: str, ttl: int, name: str, tenant: str | None) -> None:
     """Print a token for a client, an app or curl; nothing else is printed."""
     if name.startswith(OWN):
         raise click.BadParameter(f"names that begin {OWN} are the twin's own; take another")
