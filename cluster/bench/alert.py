@@ -1,8 +1,9 @@
 """bench alert: from a reading out of range to the alert in somebody's hands, in milliseconds.
 
 Each alert is durable before it is visible, as every event is. Measured is the way of one reading,
-offered as urgent, through its own sync, the watchman, the alert's sync and the stream of alerts;
-beside it goes ingest at ten times the usual rate. The end state is checked: one alert a reading.
+offered as urgent, through its own sync, the watchman, the alert's sync and a subscription to
+alerts: of one shard, with ingest at ten times the usual rate beside it, and through the gateway of
+a whole demo whose world sends ten times as fast. The end state is checked: one alert a reading.
 """
 
 from __future__ import annotations
@@ -10,120 +11,161 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Protocol
 
+import grpc
 import numpy as np
 
+from cluster.bench import demo
 from cluster.bench import stream as streams
 from cluster.bench.beside import BATCH, ingesting
 from cluster.bench.figures import Asked, Figure
 from cluster.bench.oracle import WrongEnd
 from cluster.bench.rig import REGION, OneShard, fresh
 from serving.client import Client, Event
-from serving.wire import twin_pb2 as pb
+from twin.errors import TwinError
 
-CASES = ("alert-idle", "alert-burst")
+CASES = ("alert-idle", "alert-burst", "alert-demo")
+TIMES = 10  # as fast as it does goes the clock of the demo in a burst
+SETTLE_S = 10.0  # for the world to be at its pace
 USUAL = 1_000  # events a second
 BURST = 10 * USUAL
 TWINS = 20_000
 SHARE = 0.02  # seconds between two readings that are watched
 LEAST = 20  # readings of a run
-PAUSE_S = 0.001  # between two looks at the stream
 WAIT_S = 20.0
-NOW_US = streams.BEGIN_US
-RULE = """
+NAME = "bench-cold-chain"
+RULE = f"""
 [[rule]]
-name = "bench-cold-chain"
+name = "{NAME}"
 kind = "shipment"
 when = "temp_c > 8 AND supplier = 'watched'"
 severity = "critical"
 sla = "hour"
-message = "{id} is at {temp_c} degC"
+message = "{{id}} is at {{temp_c}} degC"
 """
 
 
+class Asking(Protocol):
+    """What is asked: a shard, or a whole twin."""
+
+    def client(self) -> Client: ...
+
+
 def run(asked: Asked) -> Iterator[Figure]:
-    """Yield the median and the 99th percentile of the way, idle and during a burst."""
+    """Yield the median and the 99th percentile of the way, idle, during a burst, and in a demo."""
+    if asked.wants("alert-idle") or asked.wants("alert-burst"):
+        yield from _of_a_shard(asked)
+    if asked.wants("alert-demo"):
+        yield from _of_a_demo(asked)
+
+
+def _of_a_shard(asked: Asked) -> Iterator[Figure]:
     with fresh(asked.folder, "shard") as own:
         (own / "rules").mkdir(parents=True, exist_ok=True)
         (own / "rules" / "bench.toml").write_text(RULE)
         with OneShard(own) as shard:
             feed = streams.Feed(asked.twins or TWINS, 0)
-            number = 0
-            for case, rate in zip(CASES, (0, BURST), strict=True):
+            number, count = 0, _count(asked)
+            for case, rate in (("alert-idle", 0), ("alert-burst", BURST)):
                 if not asked.wants(case):
                     continue
                 runs = []
                 for turn in range(asked.repeats):
                     asked.say(f"{case}: run {turn + 1} of {asked.repeats}")
-                    count = max(LEAST, int(asked.seconds / SHARE))
                     if rate:
                         events = int(rate * (count * SHARE + 5))
                         messages = feed.messages(events, BATCH)
                         with ingesting(asked.folder, shard.address, shard.token, messages, rate):
-                            runs.append(_way(shard, number, count))
+                            runs.append(_way(shard, number, count, streams.BEGIN_US))
                     else:
-                        runs.append(_way(shard, number, count))
+                        runs.append(_way(shard, number, count, streams.BEGIN_US))
                     number += count
-                for name, share in (("p50", 50), ("p99", 99)):
-                    values = [float(np.percentile(run, share)) for run in runs]
-                    yield Figure("alert", f"{case}-{name}", "ms", values)
+                yield from _figures(case, runs)
 
 
-def _way(shard: OneShard, first: int, count: int) -> list[float]:
+def _of_a_demo(asked: Asked) -> Iterator[Figure]:
+    case, count = "alert-demo", _count(asked)
+    asked.say(f"{case}: a twin is started")
+    with fresh(asked.folder, "demo") as own, demo.running(own / "twin", RULE) as twin:
+        time.sleep(SETTLE_S)
+        usual = twin.rate(SETTLE_S)
+        twin.hasten(TIMES)
+        time.sleep(SETTLE_S)
+        runs = []
+        before, began = twin.journaled(), time.monotonic()
+        for turn in range(asked.repeats):
+            asked.say(f"{case}: run {turn + 1} of {asked.repeats}")
+            with twin.client() as client:
+                now_us = client.status().now
+            runs.append(_way(twin, turn * count, count, now_us))
+        burst = (twin.journaled() - before) / (time.monotonic() - began)
+        asked.note(f"the demo journals {usual:.0f} events/s, in the burst {burst:.0f}")
+    yield from _figures(case, runs)
+
+
+def _count(asked: Asked) -> int:
+    return max(LEAST, int(asked.seconds / SHARE))
+
+
+def _figures(case: str, runs: list[list[float]]) -> Iterator[Figure]:
+    for name, share in (("p50", 50), ("p99", 99)):
+        values = [float(np.percentile(run, share)) for run in runs]
+        yield Figure("alert", f"{case}-{name}", "ms", values)
+
+
+def _way(asking: Asking, first: int, count: int, now_us: int) -> list[float]:
     """Return how long each of some readings took to come back as an alert, in ms."""
     ids = [f"watched-{number}" for number in range(first, first + count)]
     sent: dict[str, float] = {}
-    with shard.client() as client:
-        client.ingest([_ordered(id) for id in ids])
-        seen = Seen(client, {f"shipment:{id}:bench-cold-chain" for id in ids})
+    with asking.client() as client, asking.client() as listening:
+        client.ingest([_ordered(id, now_us) for id in ids])
+        seen = Seen(listening, {f"shipment:{id}:{NAME}" for id in ids})
         for id in ids:
             sent[id] = time.perf_counter()
-            client.ingest([_reading(id)], urgent=True)
+            client.ingest([_reading(id, now_us)], urgent=True)
             time.sleep(SHARE)
         came = seen.all()
-    return [1000 * (came[f"shipment:{id}:bench-cold-chain"] - at) for id, at in sent.items()]
+    return [1000 * (came[f"shipment:{id}:{NAME}"] - at) for id, at in sent.items()]
 
 
 class Seen:
-    """Follows the events of alerts from now on, in a thread, and notes when each was there."""
+    """Follows alerts from now on, in a thread, and notes when each was there."""
 
     def __init__(self, client: Client, wanted: set[str]) -> None:
         self._client, self._wanted = client, wanted
         self._came: dict[str, float] = {}
         self._twice: list[str] = []
-        self._offsets = dict(self._ask({}).next)
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
+        self._listens, self._whole = threading.Event(), threading.Event()
+        threading.Thread(target=self._follow, daemon=True).start()
+        if not self._listens.wait(WAIT_S):
+            raise WrongEnd("the stream of alerts did not begin")
 
     def all(self) -> dict[str, float]:
         """Return when each alert was there. Raises WrongEnd if one is missing or doubled."""
-        self._thread.join(WAIT_S)
+        self._whole.wait(WAIT_S)
         missing = self._wanted - self._came.keys()
         if missing or self._twice:
             raise WrongEnd(f"{len(missing)} alerts are missing, {len(self._twice)} came twice")
         return self._came
 
     def _follow(self) -> None:
-        until = time.monotonic() + WAIT_S + len(self._wanted) * SHARE * 3
-        while self._wanted - self._came.keys() and time.monotonic() < until:
-            reply = self._ask(self._offsets)
-            at = time.perf_counter()
-            for event in reply.events:
-                if event.type == "alert.raised" and event.alert in self._wanted:
-                    if event.alert in self._came:
-                        self._twice.append(event.alert)
-                    self._came.setdefault(event.alert, at)
-            self._offsets = dict(reply.next)
-            time.sleep(PAUSE_S)
-
-    def _ask(self, offsets: dict[str, int]) -> pb.AlertsReply:
-        request = pb.AlertsRequest(events=True, limit=1000)
-        getattr(request, "from").update(offsets)
-        reply: pb.AlertsReply = self._client.ask("Alerts", request)
-        return reply
+        where = f"rule = '{NAME}'"
+        with suppress(TwinError, grpc.RpcError, ValueError):  # the client is closed: no more comes
+            for reply in self._client.subscribe("alert", where, ["state"], only_changes=True):
+                at = time.perf_counter()
+                self._listens.set()
+                for change in reply.changes:
+                    if change.change == "entered" and change.twin.id in self._wanted:
+                        if change.twin.id in self._came:
+                            self._twice.append(change.twin.id)
+                        self._came.setdefault(change.twin.id, at)
+                if len(self._came) == len(self._wanted):
+                    self._whole.set()
 
 
-def _ordered(id: str) -> Event:
+def _ordered(id: str, now_us: int) -> Event:
     facts = {
         "supplier": "watched",
         "country": "UG",
@@ -131,9 +173,9 @@ def _ordered(id: str) -> Event:
         "product": "injection",
         "quantity": 1,
     }
-    return Event("shipment.ordered", "erp/orders", id, NOW_US, facts, f"{id}:ordered", REGION)
+    return Event("shipment.ordered", "erp/orders", id, now_us, facts, f"{id}:ordered", REGION)
 
 
-def _reading(id: str) -> Event:
+def _reading(id: str, now_us: int) -> Event:
     facts = {"temp_c": 14.0}
-    return Event("shipment.condition", "sensor/box", id, NOW_US, facts, f"{id}:warm", REGION)
+    return Event("shipment.condition", "sensor/box", id, now_us, facts, f"{id}:warm", REGION)

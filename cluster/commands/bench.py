@@ -25,7 +25,7 @@ CASES = {
     "asof": ("asof-one", "asof-table", "asof-table-event"),
     "snapshot": ("idle", "busy", "ingest"),
     "scan": ("filtered", "groupby", "ingest-beside"),
-    "alert": ("alert-idle", "alert-burst"),
+    "alert": ("alert-idle", "alert-burst", "alert-demo"),
     "subscribe": ("live", "ingest-beside"),
 }
 HEADS = ("case", "unit", "median", "runs", "beside", "its runs", "ratio")
