@@ -14,6 +14,7 @@ from random import SystemRandom
 from cluster import config
 from serving.bell import Bell
 from serving.client import Client
+from serving.client_follow import TELLING
 from serving.minting import minter
 from serving.webhook_wire import fault_of
 from serving.webhooks import FOLDER, Feed, Webhook, Webhooks, feed_of, notes
@@ -76,7 +77,7 @@ def begin(folder: Path, settings: config.Config, region: str, grpc_port: int) ->
 
 def _changes(client: Client) -> Iterator[pb.SubscribeReply]:
     """Yield what changes of a tenant's alerts from now on; a stream that breaks ends at once."""
-    return client.subscribe(ALERT, "", ("state",), only_changes=True, patience_s=0.0)
+    return client.subscribe(ALERT, "", TELLING, only_changes=True, patience_s=0.0)
 
 
 def webhook(folder: Path, hook: config.Webhook, tenant: str) -> Webhook:

@@ -5,7 +5,7 @@ Answers are the messages of `wire/twin.proto`; every time is int64 microseconds 
 
 from __future__ import annotations
 
-from serving.client_past import Asking
+from serving.client_follow import Asking, Following
 from serving.wire import twin_pb2 as pb
 
 SLOW_S = 120.0  # of what reads a whole history
@@ -16,6 +16,7 @@ class Alerting:
 
     def __init__(self, asking: Asking) -> None:
         self._ask = asking.ask
+        self.follow = Following(asking).follow
 
     def alerts(
         self,

@@ -69,12 +69,12 @@ class Watching:
                     request.cursor = reply.cursor or request.cursor
                     yield reply
             except TwinError as e:
-                if not request.cursor or not _passes(e):
+                if not request.cursor or not passes(e):
                     raise
                 until = until or time.monotonic() + patience_s
                 pause = max(PAUSE_S, getattr(e, "retry_after", 0.0))
                 if time.monotonic() + pause > until:
-                    raise _given_up(e, patience_s) from e
+                    raise given_up(e, patience_s) from e
                 time.sleep(pause)
             else:
                 return
@@ -90,7 +90,7 @@ def whole(replies: Iterator[pb.SubscribeReply]) -> Iterator[pb.SubscribeReply]:
             held.clear()
 
 
-def _given_up(e: TwinError, patience_s: float) -> TwinError:
+def given_up(e: TwinError, patience_s: float) -> TwinError:
     """Return what is told once a stream could not be taken up for so long."""
     if patience_s <= 0:
         return e
@@ -98,7 +98,7 @@ def _given_up(e: TwinError, patience_s: float) -> TwinError:
     return faults.error(e.code, text, getattr(e, "retry_after", 0.0))
 
 
-def _passes(e: TwinError) -> bool:
+def passes(e: TwinError) -> bool:
     """Say whether the same stream can go on later: its server moved, or its token is over."""
     if isinstance(e, Denied):
         return e.code == "TOKEN_EXPIRED"  # a new call brings a new one

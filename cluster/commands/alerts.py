@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from cluster.commands.search import show_mode
 from cluster.config import FILE, Config, Webhook, load
 from serving import records
 from serving.client import Client, TwinState, connect
+from serving.client_follow import Happened
 from serving.webhooks import Files
 from serving.wire import twin_pb2 as pb
 from twin.compare import time_us
@@ -25,7 +25,6 @@ from twin.rules import duration_us
 
 TOLD = 5  # alerts whose message is shown: the worst
 CENTS = 100
-FOLLOW_S = 0.3  # between two looks
 SUMMED = "severity, deadline, value at risk"
 _who = click.option("--region", default="", help="Of the alert; found by itself if not given.")
 _note = click.option("--note", default="", help="What to write down with it.")
@@ -37,6 +36,7 @@ _note = click.option("--note", default="", help="What to write down with it.")
 @click.option("--order", default="", help=f"FIELD or -FIELD, instead of {SUMMED}.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--follow", is_flag=True, help="Print every change from now on, until interrupted.")
+@click.option("--cursor", default="", help="Of an earlier --follow: go on behind it.")
 @show.region_option
 @show.folder_option
 @show.json_option
@@ -48,6 +48,7 @@ def command(
     order: str,
     limit: int,
     follow: bool,
+    cursor: str,
     region: str,
     folder: Path,
     as_json: bool,
@@ -55,12 +56,14 @@ def command(
     """Print the alerts that are open or acknowledged, the worst first.
 
     --where "rule = 'cold-chain' AND state = 'CLEARED'" asks for others.
+    With --follow every line of --json has the cursor to go on with; interrupted, or given up after
+    half a minute without the twin, it says on stderr how to go on.
     """
     if ctx.invoked_subcommand:
         return None
     with connect(folder, name="cli") as client:
-        if follow:
-            _follow(client, where, region, as_json)
+        if follow or cursor:
+            _follow(client, where, region, cursor, as_json)
             return 0
         asked = pb.AlertsRequest(
             where=where, region=region, limit=limit, incidents=incidents, order=order
@@ -226,31 +229,35 @@ def _act(folder: Path, as_json: bool, note: str, asked: pb.ActRequest) -> None:
     click.echo(f"  {alert.id}   {told}   receipt {reply.receipt}")
 
 
-def _follow(client: Client, where: str, region: str, as_json: bool) -> None:
+def _follow(client: Client, where: str, region: str, cursor: str, as_json: bool) -> None:
     """Print what happens to alerts as it does; each event once, over any restart of a shard."""
-    offsets: dict[str, int] = {}
-    while True:
-        asked = pb.AlertsRequest(where=where, region=region, events=True)
-        getattr(asked, "from").update(offsets)
-        try:
-            reply = client.ask("Alerts", asked)
-        except Retryable as e:
-            time.sleep(max(FOLLOW_S, e.retry_after))
+    degraded = False
+    try:
+        for told in client.alerting.follow(where, region=region, cursor=cursor):
+            _print_happened(told, as_json)
+            cursor = told.cursor  # only now: who is interrupted misses nothing
+            if told.degraded != degraded and not as_json:
+                show_mode("degraded" if told.degraded else "normal", [])
+            degraded = told.degraded
+    except (KeyboardInterrupt, Retryable):
+        if cursor:
+            click.echo(f"go on with --cursor={cursor}", err=True)
+        raise
+
+
+def _print_happened(told: Happened, as_json: bool) -> None:
+    for event, cursor in told.events:
+        twin = records.state(event.twin)
+        at = show.instant(event.event_time)
+        if as_json:
+            said = {"event": event.type, "id": event.id, "at": at, "by": event.writer}
+            said |= {"receipt": event.receipt, "cursor": cursor}
+            show.json(said | {"alert": show.state(twin)})
             continue
-        for event in reply.events:
-            twin = records.state(event.twin)
-            at = show.instant(event.event_time)
-            if as_json:
-                told = {"event": event.type, "id": event.id, "at": at, "by": event.writer}
-                show.json(told | {"receipt": event.receipt, "alert": show.state(twin)})
-                continue
-            names = [n for n in ("state", "severity", "message", "owner") if n in twin.values]
-            said = "  ".join(_plain(twin, name) for name in names)
-            what = event.type.partition(".")[2]
-            click.echo(f"  {at}  {what:12}  {twin.region}/{twin.id}  {said}  by {event.writer}")
-        offsets.update(reply.next)
-        if not reply.events:
-            time.sleep(FOLLOW_S)
+        names = [n for n in ("state", "severity", "message", "owner") if n in twin.values]
+        values = "  ".join(_plain(twin, name) for name in names)
+        what = event.type.partition(".")[2]
+        click.echo(f"  {at}  {what:12}  {twin.region}/{twin.id}  {values}  by {event.writer}")
 
 
 def _told(reply: pb.AlertsReply) -> dict[str, Any]:
