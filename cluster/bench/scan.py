@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -79,7 +79,9 @@ def run(asked: Asked) -> Iterator[Figure]:
                 other = None if duck is None else questions.of(duck, said)
                 yield from _timed(asked, shard, feed, pace, (f"{case}-{name}", ask, other))
         if asked.wants("ingest-beside"):
-            yield _ingest(asked, shard, feed, pace, questions)
+            filtered, grouped = questions.filtered, questions.grouped
+            yield _ingest(asked, shard, feed, pace, ("ingest-beside", [filtered]))
+            yield _ingest(asked, shard, feed, pace, ("ingest-beside-both", [filtered, grouped]))
 
 
 class Questions:
@@ -196,9 +198,14 @@ def _require_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 
 def _ingest(
-    asked: Asked, shard: OneShard, feed: streams.Feed, pace: float, questions: Questions
+    asked: Asked,
+    shard: OneShard,
+    feed: streams.Feed,
+    pace: float,
+    questions: tuple[str, Sequence[Callable[[], Any]]],
 ) -> Figure:
     """Return the most that ingest does beside ten of each question a second."""
+    case, asks = questions
     n = int(asked.seconds * pace) + BATCH
 
     def quiet() -> float:
@@ -211,11 +218,11 @@ def _ingest(
         with ingesting(asked.folder, shard.address, shard.token, feed.messages(n, BATCH), 0) as at:
             due = time.perf_counter()
             while not at.wait(max(0.0, due - time.perf_counter())):
-                questions.filtered()
-                questions.grouped()
+                for ask in asks:
+                    ask()
                 due += EVERY_S
         return at.rate
 
-    ours, others = take_turns(asked, "ingest-beside", beside, quiet)
+    ours, others = take_turns(asked, case, beside, quiet)
     limit = Beside("the same ingest without questions", others)
-    return Figure("scan", "ingest-beside", "events/s", ours, limit=limit)
+    return Figure("scan", case, "events/s", ours, limit=limit)

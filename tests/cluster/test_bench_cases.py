@@ -130,6 +130,7 @@ def test_a_scan_gives_what_the_peer_gives_beside_the_same_ingest(asked):
         "groupby-500",
         "groupby-500-p99",
         "ingest-beside",
+        "ingest-beside-both",
     ]
     assert found["filtered-500"]["peer"]["name"].startswith("DuckDB")
     assert found["groupby-500-p99"]["limit"]["name"] == "idle"
