@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from serving.wire import twin_pb2 as pb
-from twin.fields import VIRTUAL
+from twin.fields import SURE_DIGITS, VIRTUAL
 from twin.kinds import KINDS, Dtype, Group
 
 TIME = pa.timestamp("us", "UTC")
@@ -188,7 +188,10 @@ def _part(schema: pa.Schema, part: pb.Columns) -> pa.Table:
     given = {name: found[name] for name in found.schema.names}
     for name in [name for name in given if name.endswith("_as_of")]:
         age = pc.subtract(pa.scalar(part.now, pa.int64()), given[name])
-        given[f"{name.removesuffix('_as_of')}_age_s"] = pc.divide(age.cast(pa.float64()), 1e6)
+        group = name.removesuffix("_as_of")
+        given[f"{group}_age_s"] = pc.divide(age.cast(pa.float64()), 1e6)
+        sure = given[f"{group}_confidence"].cast(pa.float64())
+        given[f"{group}_confidence"] = pc.round(sure, SURE_DIGITS)
     given["region"] = pa.repeat(pa.scalar(part.region), n)
     given["shard"] = pa.repeat(pa.scalar(part.shard), n)
     columns = [

@@ -20,7 +20,7 @@ from serving.wire import twin_pb2 as pb
 from twin.admission import good_ids
 from twin.alerts import keeper
 from twin.errors import BadRequest, NotOwner, Stale, TwinError, UnknownKey
-from twin.fields import VIRTUAL, unknown_field
+from twin.fields import SURE_DIGITS, VIRTUAL, unknown_field
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Kind, Milestone
 from twin.texts import texts
 
@@ -114,7 +114,7 @@ def fill(
         if as_of is None:
             continue  # nothing is known of this group
         age_ms = max(0, (now - as_of) // 1000)
-        confidence = cells[confidence_at]
+        confidence = round(cells[confidence_at], SURE_DIGITS)
         state = "stale" if age_ms > sla_ms else "live"
         old, unsure = most_ms and age_ms > most_ms, confidence < least
         if old or unsure:
@@ -125,7 +125,7 @@ def fill(
                 reply.withheld.extend([field.name for field in fields])
                 continue
             state, reply.mode = "unsure" if unsure else "stale", pb.DEGRADED
-        confidence, source, offset = round(confidence, 6), cells[source_at], cells[offset_at]
+        source, offset = cells[source_at], cells[offset_at]
         for name, dtype, unit, column, known_from in fields:
             cell = cells[column]
             if not cell >= known_from:  # NaN, too

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.wire import twin_pb2 as pb
-from twin.fields import Mask, Values, unit
+from twin.fields import SURE_DIGITS, Mask, Values, surety, unit
 from twin.kinds import ABSENT, KINDS, Dtype, Group, Milestone
 from twin.query import View
 
@@ -133,7 +133,7 @@ def _stamp(value: pb.Value, view: View, group: Group | None, provenance: Sequenc
     value.state = "stale" if stale else "live"
     if source is not None:
         value.source = view.snapshot.lexicon.word(source)
-        value.confidence = round(confidence, 6)
+        value.confidence = round(confidence, SURE_DIGITS)
         value.offset = offset
 
 
@@ -151,6 +151,6 @@ def _provenance(view: View, group: Group, rows: Column) -> dict[str, Column]:
     return {
         f"{group.name}_as_of": table.take(f"{group.name}.as_of", rows),
         f"{group.name}_source": np.array(view.snapshot.lexicon.words(source), object),
-        f"{group.name}_confidence": table.take(f"{group.name}.confidence", rows).astype(np.float64),
+        f"{group.name}_confidence": surety(table.take(f"{group.name}.confidence", rows)),
         f"{group.name}_offset": table.take(f"{group.name}.offset", rows),
     }

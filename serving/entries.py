@@ -18,6 +18,7 @@ from twin.columns import event_ids, payload_column
 from twin.contracts import CONTRACTS
 from twin.course import NONE, Course, Turns
 from twin.events import CORRECTS, NOTHING, RETRACTS
+from twin.fields import SURE_DIGITS
 from twin.kinds import BLANKS, Dtype
 from twin.lexicon import Lexicon
 from twin.outcomes import Outcome
@@ -69,7 +70,7 @@ class Entries:
             type=contract.name,
             source=self.source(i),
             id=self._ids.get(i),
-            confidence=round(float(chain.column("confidence")[i]), 6),
+            confidence=round(float(chain.column("confidence")[i]), SURE_DIGITS),
             writer=self._lexicon.word(int(chain.column("writer")[i])),
             receipt=self.receipt(i),
         )

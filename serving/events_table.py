@@ -25,7 +25,7 @@ from twin.contracts import CONTRACTS
 from twin.dedup import UNSEEN
 from twin.errors import TooMany, UnknownField
 from twin.events import PAYLOAD
-from twin.fields import known
+from twin.fields import known, surety
 from twin.frames import Frame
 from twin.kinds import NO_CODE, Dtype
 from twin.lexicon import Lexicon
@@ -196,7 +196,7 @@ class Rows:
                 self._repeated([p.frame.ingest_time for p in self._run])
             ),
             "event_time": lambda: instants(self._of("time")),
-            "confidence": lambda: pa.array(self._of(name).astype(np.float64), from_pandas=True),
+            "confidence": lambda: pa.array(surety(self._of(name)), from_pandas=True),
             "id": lambda: pa.array([t for p in self._run for t in _ids(p)], type_),
             "subject": lambda: pa.array([key[2] for key in self._keys()], type_),
             "key": lambda: pa.array(self._full_keys(), type_),

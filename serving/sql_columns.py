@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from actors.shard import Shard
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, UnknownField
-from twin.fields import VIRTUAL, known
+from twin.fields import VIRTUAL, known, surety
 from twin.kinds import ABSENT, KINDS, Dtype, Milestone
 from twin.lexicon import Lexicon
 from twin.query import View
@@ -187,7 +187,7 @@ def _array(view: View, rows: Rows, name: str) -> pa.Array:
     column = table.take(f"{of}.{what}", rows)
     if what == "source":
         return coded(column, view.snapshot.lexicon)
-    wide = column.astype(np.float64 if what == "confidence" else np.int64)
+    wide = surety(column) if what == "confidence" else column.astype(np.int64)
     return pa.array(wide, mask=as_of == ABSENT)
 
 

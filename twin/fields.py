@@ -32,6 +32,7 @@ Mask = NDArray[np.bool_]
 Tried = MutableMapping[object, NDArray[np.int8]]
 NO_SETS: Mapping[str, Sequence[str]] = MappingProxyType({})
 OF_GROUP = ("age", "as_of", "confidence", "source", "stale")
+SURE_DIGITS = 6  # of a confidence, on every surface
 _CALL = re.compile(r"([a-z_]+)\(([A-Za-z_][A-Za-z0-9_]*)\)")
 _RESOLVED = "resolved"  # of an exception_state
 _CLOCKS = frozenset(("now", "today", "current_date", "current_time", "current_timestamp"))
@@ -138,8 +139,14 @@ def _of_group(scope: Scope, what: str, group: Group) -> Values:
         return Values(old(scope, group, as_of).astype(np.int8), told, Dtype.FLAG, group)
     column = scope.column(f"{group.name}.{what}")
     if what == "confidence":
-        return Values(column.astype(np.float64), told, Dtype.NUMBER, group)
+        return Values(surety(column), told, Dtype.NUMBER, group)
     return Values(column, told, Dtype.TEXT, group)
+
+
+def surety(column: Column) -> Column:
+    """Return confidences, held in 32 bits, as they were said: 0.9, and not a little less."""
+    told: Column = np.round(column.astype(np.float64), SURE_DIGITS)
+    return told
 
 
 def old(scope: Scope, group: Group, as_of: Column) -> Mask:

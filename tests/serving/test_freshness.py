@@ -3,8 +3,10 @@
 import pytest
 
 from serving import arrow
+from serving.client import Event
 from serving.wire import twin_pb2 as pb
 from tests.serving.chain import chain, ids, search
+from tests.serving.several import NOW
 from twin.errors import BadRequest, Stale, UnknownField
 
 
@@ -39,6 +41,23 @@ def test_values_that_are_not_sure_enough_are_refused_withheld_or_labelled(client
     assert [list(twin.values) for twin in without.twins] == [[], ["quantity"]]
     assert [twin.values["quantity"].state for twin in labelled.twins] == ["unsure", "live"]
     assert (list(without.withheld), labelled.mode) == (["quantity"], pb.DEGRADED)
+
+
+def test_what_is_just_as_sure_as_demanded_is_sure_enough_on_every_surface(client):
+    said = Event("shipment.position", "test/c", "S90", NOW, {"lat": 1.0, "lon": 1.0}, "c1", "east")
+    client.ingest([said._replace(confidence=0.9)])
+    request = pb.GetRequest(kind="shipment", id="S90", fields=["lat"], min_confidence=0.9)
+    got = client.ask("Get", request).twin.values["lat"].confidence
+    asked = {"fields": ["lat"], "min_confidence": 0.9}
+    (twin,) = search(client, **asked, where="confidence(position) = 0.9").twins
+    by = client.aggregate("shipment", "id = 'S90'", ["confidence(position)"])
+    table = client.shipments("id = 'S90'", ["lat"], min_confidence=0.9)
+    columns = client.columns("shipment", ["lat"], "id = 'S90'").columns
+
+    assert (got, twin.id, twin.values["lat"].confidence) == (0.9, "S90", 0.9)
+    assert by.rows == [{"confidence(position)": "0.9", "count": 1.0}]
+    assert table["position_confidence"].to_pylist() == [0.9]
+    assert columns["position_confidence"].tolist() == [0.9]
 
 
 def test_only_the_fields_that_are_asked_for_have_to_be_fresh(client):

@@ -97,10 +97,7 @@ def test_every_value_of_a_table_and_its_provenance_is_what_search_says(world, ki
             group = next((g.name for g in KINDS[kind].groups if name.startswith(f"{g.name}_")), "")
             if name in virtual or (group in there - told_of and name[len(group) + 1 :] in PARTS):
                 continue
-            if name.endswith("_confidence") and value is not None:
-                assert row[name] == pytest.approx(value, abs=1e-6)
-            else:
-                assert row[name] == value, name
+            assert row[name] == value, name
 
 
 def test_as_of_is_that_of_the_newest_group_and_age_is_measured_by_the_twins_clock(world):

@@ -73,7 +73,7 @@ def histories(draw):
                 type=f"shipment.{what}",
                 subject=f"S{draw(st.integers(0, 5))}",
                 time=T0 + draw(few) * DAY,
-                confidence=draw(st.sampled_from([0.25, 1.0])),
+                confidence=draw(st.sampled_from([0.25, 0.9, 1.0])),
                 data=data,
             )
         )
@@ -170,7 +170,7 @@ def interval(us):
 plain_numbers = st.one_of(
     *(field(name) for name in ("quantity", "value_cents", "lat", "lon", "delay_days")),
     field("confidence(position)"),
-    literals(0, 1, 2, -1, 2.5, 0.25, 2**53 + 1),
+    literals(0, 1, 2, -1, 2.5, 0.25, 0.9, 2**53 + 1),
 )
 numbers = st.one_of(
     plain_numbers,

@@ -54,7 +54,7 @@ def view():
             event(id="e1", subject="S1", type="shipment.departed", data={}, time=T0),
             event(id="e2", subject="S1", time=old),
             event(id="e3", subject="S2", type="shipment.departed", data={}, time=T0),
-            event(id="e4", subject="S2", time=old),
+            event(id="e4", subject="S2", time=old, confidence=0.9),
             event(
                 id="e5",
                 subject="S2",
@@ -91,6 +91,8 @@ def view():
         ("quantity + 99999999999999999999 > 0 AND quantity * -1e30 < 0", ["S3"]),
         ("quantity + 9223372036854775807 > 5 AND -9223372036854775808 - quantity < 0", ["S3"]),
         ("supplier NOT IN ('') AND supplier != ''", ["S3"]),
+        ("confidence(position) = 0.9 AND confidence(position) >= 0.9", ["S2"]),
+        ("confidence(position) < 0.9 OR confidence(position) NOT IN (0.9, 1)", []),
         ("id NOT IN ('', 'S1')", ["S2", "S3"]),
         ("id NOT IN ('S1', NULL) OR supplier NOT IN ('', NULL)", []),
         ("date_trunc('DAY', departed_at) = '2013-08-20'", ["S1", "S2"]),
