@@ -78,7 +78,8 @@ def first_true(
     A twin changes when an event becomes known, or (event axis) at the time of one: the condition
     is looked at after each such moment, every one of them, since it may come and go. What depends
     on age is judged as of that moment, not between two. Held already at `since`, it is found
-    there; with `last`, still holding at the end, it is found at `until` (or now), without event.
+    there, with the event that had made it so; with `last`, still holding at the end, it is found at
+    `until` (or now), without event.
     Raises UnknownKey, UnknownField, BadRequest.
     """
     now = then.now(pb.When())
@@ -103,7 +104,13 @@ def first_true(
     else:
         row = int(ends[turn])
         reply.at = max(since, int(times[row]))
-        reply.event.CopyFrom(told.entry(int(turns.event[row])))
+        while turn and holds[turn] and holds[turn - 1]:  # it held already at `since`
+            turn -= 1
+        begin = int(ends[turn - 1]) + 1 if turn else 0
+        by = _made_by(view, np.arange(begin, ends[turn] + 1), times, request)
+        groups = [group.name for group in kind.groups]
+        changed = told.course.changed(turns)
+        reply.event.CopyFrom(_entries(told, turns, changed, np.array([by]), groups)[0])
     fields = encode.fields_of(kind.name, ())
     at = view._replace(now_us=reply.at)
     reply.twin.CopyFrom(told.twins(at, np.array([row]), fields)[0])
@@ -205,6 +212,16 @@ def _holds(
         for row, time in zip(rows.tolist(), times.tolist(), strict=True)
     ]
     return np.array(holds, np.bool_)
+
+
+def _made_by(
+    view: View, rows: NDArray[np.int64], times: NDArray[np.int64], request: pb.FirstTrueRequest
+) -> int:
+    """Return which of the turns of one moment it was from which on it is as it is at their end."""
+    if rows.size > 1:
+        holds = _holds(view, rows, times[rows], request.where)
+        rows = rows[int(np.append(-1, np.flatnonzero(holds == request.last))[-1]) + 1 :]
+    return int(rows[0])
 
 
 def crossing(

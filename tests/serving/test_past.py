@@ -3,8 +3,9 @@
 import pyarrow as pa
 import pytest
 
+from serving.client import Event
 from serving.wire import twin_pb2 as pb
-from tests.serving.past_world import HOUR, get, history, lived
+from tests.serving.past_world import HOUR, ORDER, get, history, lived
 from tests.serving.several import NOW
 from twin.errors import BadRequest, UnknownField
 
@@ -207,3 +208,28 @@ def test_status_says_what_is_kept_of_the_past_and_what_it_takes(world):
     assert get(world, known_at=world.known)["status"].text == "DEPARTED"
     request = pb.SearchRequest(kind="shipment", when=pb.When(known_at=held.oldest))
     assert "S1" in [twin.id for twin in world.ask("Search", request).twins]
+
+
+def test_first_true_names_the_one_event_that_made_it_so(world):
+    order = Event("shipment.ordered", "erp", "S7", NOW - 3 * HOUR, ORDER, "o7", "east")
+    promise = {"promised_at": NOW + 9 * HOUR}
+    said = [
+        order,
+        Event("shipment.promised", "erp", "S7", NOW - 3 * HOUR, promise, "p7", "east"),
+        Event("shipment.position", "tms", "S7", NOW - HOUR, {"lat": 1.0, "lon": 2.0}, "g7", "east"),
+    ]
+    world.client.ingest(said)
+
+    def by(where, **more):
+        request = pb.FirstTrueRequest(kind="shipment", id="S7", where=where, **more)
+        return world.ask("FirstTrue", request)
+
+    for axis in (False, True):  # all three became known at once, two were so at once
+        assert by("quantity = 5", event_axis=axis).event.id == "o7"
+        assert by("promised_at IS KNOWN", event_axis=axis).event.id == "p7"
+        assert by("lat = 1", event_axis=axis).event.id == "g7"
+        assert by("lat IS ABSENT", event_axis=axis, last=True).event.id == ("g7" if axis else "")
+    held = by("quantity = 5", event_axis=True, since=NOW - HOUR // 2)
+    assert (held.at, held.event.id) == (NOW - HOUR // 2, "o7")
+    assert held.event.became["quantity"].integer == 5
+    assert held.twin.values["lat"].number == 1.0
