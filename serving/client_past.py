@@ -154,12 +154,15 @@ class Past:
         id: str,
         region: str = "",
         *,
-        depth: int = 3,
+        depth: int = 0,
         limit: int = 20,
         as_of: int = 0,
         known_at: int = 0,
     ) -> pb.ImpactReply:
-        """Return what depends on a supplier, a site or a lane (ORIGIN-SITE), `depth` steps away."""
+        """Return what depends on a supplier, a site or a lane (ORIGIN-SITE), nearest first.
+
+        `depth`: of relations; 0 for as far as it goes.
+        """
         request = pb.ImpactRequest(
             kind=kind,
             id=id,

@@ -26,7 +26,9 @@ COLUMNS = {
 @click.command()
 @click.argument("kind", type=click.Choice(KINDS))
 @click.argument("id")
-@click.option("--depth", default=3, show_default=True, type=click.IntRange(1, 8), help="Relations.")
+@click.option(
+    "--depth", default=0, type=click.IntRange(0, 100), help="Relations; as far as it goes if 0."
+)
 @click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 1000))
 @show.region_option
 @show.folder_option
@@ -35,6 +37,9 @@ def command(
     kind: str, id: str, depth: int, limit: int, region: str, folder: Path, as_json: bool
 ) -> int:
     """Print what depends on a KIND of the name ID: open shipments, sites, stock; the dearest first.
+
+    Then what is to leave those sites with what is late there, and so on, as far as it goes: of each
+    the number of relations in between. Each twin, and its money, is counted once.
 
     twin impact supplier SCMS-FROM-RDC; a lane is ORIGIN-SITE.
     """
@@ -52,18 +57,24 @@ def _plain(reply: pb.ImpactReply) -> dict[str, Any]:
 
 
 def _print(reply: pb.ImpactReply, what: str) -> None:
-    ships = reply.groups[0]
+    ships = [group for group in reply.groups if group.kind == "shipment"]
+    earliest = min((group.earliest for group in ships if group.earliest), default=0)
     click.echo(
-        f"  {what}: {ships.count} open shipments, {_packs(reply.quantity)} packs, "
-        f"{_money(reply.value)}; the first is promised for {show.instant(ships.earliest)}"
+        f"  {what}: {sum(group.count for group in ships)} open shipments, "
+        f"{_packs(reply.quantity)} packs, {_money(reply.value)}; "
+        f"the first is promised for {show.instant(earliest)}"
     )
     for group in reply.groups:
         amount = f"{_packs(group.quantity)} packs"
         money = f", {_money(group.value)}" if group.kind != "stock" else ""
-        click.echo(f"  {group.kind}: {group.count}, by {group.relation}   {amount}{money}")
+        click.echo(
+            f"  {group.kind}: {group.count}, by {group.relation} ({group.depth})   {amount}{money}"
+        )
         fields = COLUMNS[group.kind]
         rows = [(twin.id, twin.region, *_cells(twin, fields)) for twin in group.twins]
         show.table(("id", "region", *fields, "as_of"), rows)
+    if reply.truncated:
+        click.echo(show.warn("  more depends on it than was walked: it is at least this"))
     click.echo(f"  now {show.instant(reply.now)}")
     show_mode("degraded" if reply.mode == pb.DEGRADED else "normal", list(reply.missing))
 

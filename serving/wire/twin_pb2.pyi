@@ -585,7 +585,7 @@ class StatusRequest(_message.Message):
     def __init__(self, digests: bool = ..., verify: bool = ...) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("mode", "now", "clock", "speed", "shards", "notes", "version")
+    __slots__ = ("mode", "now", "clock", "speed", "shards", "notes", "version", "subscriptions")
     class NotesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -600,6 +600,7 @@ class StatusReply(_message.Message):
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTIONS_FIELD_NUMBER: _ClassVar[int]
     mode: Mode
     now: int
     clock: str
@@ -607,7 +608,8 @@ class StatusReply(_message.Message):
     shards: _containers.RepeatedCompositeFieldContainer[ShardStatus]
     notes: _containers.ScalarMap[str, str]
     version: str
-    def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., clock: _Optional[str] = ..., speed: _Optional[float] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., notes: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ...) -> None: ...
+    subscriptions: SubscriptionsStatus
+    def __init__(self, mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., clock: _Optional[str] = ..., speed: _Optional[float] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., notes: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., subscriptions: _Optional[_Union[SubscriptionsStatus, _Mapping]] = ...) -> None: ...
 
 class ShardStatus(_message.Message):
     __slots__ = ("name", "region", "kind", "epoch", "state", "pid", "address", "offset", "durable_offset", "checkpoint_offset", "twins", "outcomes", "events_per_s", "memory_bytes", "queue", "queue_bound", "headroom", "newest_as_of", "truth_digest", "replay_digest", "recovery_s", "replayed", "journal_bytes", "fsync_p99_ms", "journal_truth_digest", "journal_replay_digest", "queues", "outbox", "archive", "bases", "subscriptions", "alert_watch")
@@ -692,20 +694,22 @@ class ShardStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., region: _Optional[str] = ..., kind: _Optional[str] = ..., epoch: _Optional[int] = ..., state: _Optional[str] = ..., pid: _Optional[int] = ..., address: _Optional[str] = ..., offset: _Optional[int] = ..., durable_offset: _Optional[int] = ..., checkpoint_offset: _Optional[int] = ..., twins: _Optional[_Mapping[str, int]] = ..., outcomes: _Optional[_Mapping[str, int]] = ..., events_per_s: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., queue: _Optional[int] = ..., queue_bound: _Optional[int] = ..., headroom: _Optional[float] = ..., newest_as_of: _Optional[int] = ..., truth_digest: _Optional[str] = ..., replay_digest: _Optional[str] = ..., recovery_s: _Optional[float] = ..., replayed: _Optional[int] = ..., journal_bytes: _Optional[int] = ..., fsync_p99_ms: _Optional[float] = ..., journal_truth_digest: _Optional[str] = ..., journal_replay_digest: _Optional[str] = ..., queues: _Optional[_Iterable[_Union[QueueStatus, _Mapping]]] = ..., outbox: _Optional[_Union[OutboxStatus, _Mapping]] = ..., archive: _Optional[_Union[ArchiveStatus, _Mapping]] = ..., bases: _Optional[_Union[BasesStatus, _Mapping]] = ..., subscriptions: _Optional[_Union[SubscriptionsStatus, _Mapping]] = ..., alert_watch: _Optional[_Union[AlertWatchStatus, _Mapping]] = ...) -> None: ...
 
 class SubscriptionsStatus(_message.Message):
-    __slots__ = ("topics", "followers", "bytes", "ring_bytes", "dropped", "resumed")
+    __slots__ = ("topics", "followers", "bytes", "ring_bytes", "dropped", "resumed", "stuck")
     TOPICS_FIELD_NUMBER: _ClassVar[int]
     FOLLOWERS_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     RING_BYTES_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
     RESUMED_FIELD_NUMBER: _ClassVar[int]
+    STUCK_FIELD_NUMBER: _ClassVar[int]
     topics: int
     followers: int
     bytes: int
     ring_bytes: int
     dropped: int
     resumed: int
-    def __init__(self, topics: _Optional[int] = ..., followers: _Optional[int] = ..., bytes: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., dropped: _Optional[int] = ..., resumed: _Optional[int] = ...) -> None: ...
+    stuck: int
+    def __init__(self, topics: _Optional[int] = ..., followers: _Optional[int] = ..., bytes: _Optional[int] = ..., ring_bytes: _Optional[int] = ..., dropped: _Optional[int] = ..., resumed: _Optional[int] = ..., stuck: _Optional[int] = ...) -> None: ...
 
 class AlertWatchStatus(_message.Message):
     __slots__ = ("judged", "looked_at", "waiting", "overtaken", "refused", "full")
@@ -1266,20 +1270,22 @@ class ImpactRequest(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., id: _Optional[str] = ..., region: _Optional[str] = ..., depth: _Optional[int] = ..., limit: _Optional[int] = ..., when: _Optional[_Union[When, _Mapping]] = ...) -> None: ...
 
 class ImpactReply(_message.Message):
-    __slots__ = ("groups", "quantity", "value", "mode", "now", "missing")
+    __slots__ = ("groups", "quantity", "value", "mode", "now", "missing", "truncated")
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     NOW_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
     groups: _containers.RepeatedCompositeFieldContainer[ImpactGroup]
     quantity: int
     value: float
     mode: Mode
     now: int
     missing: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, groups: _Optional[_Iterable[_Union[ImpactGroup, _Mapping]]] = ..., quantity: _Optional[int] = ..., value: _Optional[float] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ...) -> None: ...
+    truncated: bool
+    def __init__(self, groups: _Optional[_Iterable[_Union[ImpactGroup, _Mapping]]] = ..., quantity: _Optional[int] = ..., value: _Optional[float] = ..., mode: _Optional[_Union[Mode, str]] = ..., now: _Optional[int] = ..., missing: _Optional[_Iterable[str]] = ..., truncated: bool = ...) -> None: ...
 
 class ImpactGroup(_message.Message):
     __slots__ = ("kind", "depth", "relation", "count", "quantity", "value", "earliest", "twins")

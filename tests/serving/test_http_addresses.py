@@ -253,7 +253,7 @@ BAD = [
     ("GET", "/v1/impact/wagon/1", None, 400, "INVALID_ARGUMENT"),
     ("GET", "/v1/impact/supplier/none", None, 404, "ENTITY_NOT_FOUND"),
     ("GET", "/v1/impact/lane/Goa,%20India-zm", None, 404, "ENTITY_NOT_FOUND"),
-    ("GET", "/v1/impact/supplier/acme?depth=9", None, 400, "INVALID_ARGUMENT"),
+    ("GET", "/v1/impact/supplier/acme?depth=101", None, 400, "INVALID_ARGUMENT"),
     ("GET", "/v1/exceptions?where=nonsense=1", None, 400, "FIELD_UNKNOWN"),
     ("GET", "/v1/exceptions/none", None, 404, "ENTITY_NOT_FOUND"),
     ("POST", "/v1/exceptions/none/acknowledge", None, 404, "ENTITY_NOT_FOUND"),
