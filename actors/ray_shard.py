@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from actors import marker
+from actors import lean, marker
 from actors.bases import Schedule
 from actors.disk import OsDisk
 from actors.recovery import Storage, recover
@@ -82,8 +82,9 @@ class ShardHost:
     def warm(self, serve: str) -> int:
         """Load everything a shard needs, and return the pid."""
         sys.setswitchinterval(SWITCH_S)
-        warm()
-        _resolve(serve)
+        with lean.loading():
+            warm()
+            _resolve(serve)
         return os.getpid()
 
     def begin(self, spec: ShardSpec) -> Begun:

@@ -44,7 +44,6 @@ class Plan(NamedTuple):
     regions: Sequence[str]
     shards: dict[str, int]
     checkpoint_s: float
-    spares: bool
     storage: Storage = Storage()
     schedule: Schedule = Schedule()
 
@@ -88,6 +87,14 @@ class Deployment:
     def replaced(self) -> bool:
         return self.supervisor.replaced
 
+    def start_spares(self) -> None:
+        """Have one process more in each region for its next takeover. Returns at once.
+
+        Asked for apart from `start`, since each takes a core for two seconds.
+        """
+        for region in self.plan.regions:
+            threading.Thread(target=self.supervisor.spare, args=(region,), daemon=True).start()
+
     def stop(self) -> None:
         self._stopping.set()
         self.supervisor.stop()
@@ -118,9 +125,6 @@ def start(plan: Plan, progress: Callable[[str], None]) -> Deployment:
     for name, route in sorted(supervisor.routes.items()):
         if route.state == "serving" and route.note:
             progress(f"{name}: {route.note}")
-    if plan.spares:
-        for region in plan.regions:
-            threading.Thread(target=supervisor.spare, args=(region,), daemon=True).start()
     return Deployment(plan, supervisor)
 
 

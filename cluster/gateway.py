@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from actors import lean
 from cluster.clock import Clock
 from cluster.config import Config
 from cluster.hooks import begin, notes_of
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--http-port", type=int, required=True)
     given = parser.parse_args(argv)
     folder: Path = given.folder.resolve()
+    lean.settled()
     clock = Clock(folder)
 
     rulebook = Rulebook(folder)

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -22,16 +22,15 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
-from cluster import clock, environment, process, queries
+from cluster import clock, environment, host_environment, process, queries
 from cluster.child import Child, tail
 from cluster.config import FILE as CONFIG_FILE
 from cluster.config import Config, load
-from cluster.haproxy_environment import environment as serve_environment
 from cluster.lock import Lock
 from cluster.progress import ANSWERING, FAILED, READY, Progress, root_cause
 from serving.access import ensure_key
 from serving.client import connect
-from serving.sql_forward import ADDRESSES
+from serving.sql_address import ADDRESSES
 from twin.errors import BadRequest, EpochStale, Retryable, TwinError, Unavailable
 
 PIDS, GATEWAYS, NOTES, CONFIG = "pids.json", "gateways.json", "notes.json", "config.json"
@@ -52,6 +51,8 @@ class Deployment(Protocol):
     @property
     def replaced(self) -> bool:
         """Say whether a newer supervisor has taken over."""
+
+    def start_spares(self) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -122,7 +123,10 @@ class Host:
         if self._ended.is_set():
             return
         progress("first answer over gRPC: all shards serve", ANSWERING)
-        self._queries = queries.start(self._config, self._folder)  # later: imports take a core
+        # Only now, as each of these takes a core for seconds.
+        if self._deployment is not None:
+            self._deployment.start_spares()
+        self._queries = queries.start(self._config, self._folder)
         if self._demo:
             self._start_demo(progress)
         rule = "the lane table answers until Serve joins" if self._config.serve else "by lane table"
@@ -187,7 +191,6 @@ class Host:
             self._config.regions,
             shards,
             self._config.checkpoint_every_s,
-            spares=True,
             storage=deploy.storage(self._config),
             schedule=deploy.schedule(self._config),
         )
@@ -216,13 +219,15 @@ class Host:
 
     def _start_demo(self, progress: Progress) -> None:
         """Load the history, unless it is; then let the clock run, and the world with it."""
-        from cluster.world.load import load_demo  # noqa: PLC0415 - numpy and the history, if asked
+        from actors import lean  # noqa: PLC0415 - numpy and the history, if asked
+        from cluster.world.load import load_demo  # noqa: PLC0415
 
         loaded = self._folder / LOADED
         if loaded.exists():
             clock.note(self._folder)
             clock.resume(self._folder, self._config.speed)
         else:
+            lean.without_pandas()
             load_demo(self._folder, progress)
             clock.start(self._folder, SIM_START_US, self._config.speed)
             loaded.touch()
@@ -360,13 +365,11 @@ def main(argv: list[str] | None = None) -> int:
     folder: Path = arguments.folder.resolve()
     (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
     config = load(Path(CONFIG_FILE), os.environ, folder).config
-    wanted = environment.variables(folder)
-    if config.serve:
-        wanted |= serve_environment(folder, config.serve_port)
+    wanted = host_environment.wanted(folder, config)
     if any(os.environ.get(name) != value for name, value in wanted.items()):
-        # Ray and Serve read these when imported, /proc shows only those a process began with.
+        # Not begun by `twin up`, which sets all of it.
         again = [sys.executable, "-m", "cluster.host", *(sys.argv[1:] if argv is None else argv)]
-        os.execve(sys.executable, again, _cleaned(os.environ) | wanted)
+        os.execve(sys.executable, again, host_environment.whole(os.environ, wanted))
     if arguments.speed is not None:
         config = msgspec.structs.replace(config, speed=arguments.speed)
     host = Host(config, folder, demo=arguments.demo)
@@ -376,11 +379,6 @@ def main(argv: list[str] | None = None) -> int:
     except TwinError as e:  # of the lock: there is no progress to tell it in, that is another's
         sys.stderr.write(f"{e.code}: {e}\n")
         return 1
-
-
-def _cleaned(environ: Mapping[str, str]) -> dict[str, str]:
-    """Leave out what would make Ray join another cluster, or use another's token."""
-    return {name: v for name, v in environ.items() if name not in ("RAY_ADDRESS", "RAY_AUTH_TOKEN")}
 
 
 def _log(folder: Path) -> Any:

@@ -6,11 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
-
 from cluster.child import Child
 from cluster.config import Config
-from serving.sql_forward import ADDRESSES
+from serving import sql_address
 
 
 def start(config: Config, folder: Path) -> list[Child]:
@@ -24,5 +22,5 @@ def start(config: Config, folder: Path) -> list[Child]:
         child.start(time.monotonic())
         children.append(child)
         addresses[region] = f"127.0.0.1:{port}"
-    (folder / ADDRESSES).write_bytes(msgspec.json.encode(addresses))
+    sql_address.write(folder, addresses)
     return children

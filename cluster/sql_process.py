@@ -14,6 +14,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from actors import lean
 from cluster.clock import Clock
 from serving import sql_server
 from serving.access import Verifier
@@ -30,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     bound = min(LARGEST, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
     resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
+    lean.settled()
     asyncio.run(run(given.folder.resolve(), given.region, given.port))
     return 0
 

@@ -5,7 +5,6 @@ The query process may end at any time: then the answer is SQL_UNAVAILABLE, until
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from serving import deadline, faults, grpc_server
+from serving import deadline, faults, grpc_server, sql_address
 from serving.access import Identity
 from serving.routes import Route
 from serving.shards import Shards
@@ -21,7 +20,6 @@ from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
 from twin.errors import BadRequest, SqlAway, Unavailable
 
-ADDRESSES = "sql.json"  # region -> where its query process answers
 WAIT_S = 60.0
 AWAY = "the query process of {} does not answer; ask again"
 OPTIONS = (
@@ -35,7 +33,7 @@ class GatewayTables:
     """One gateway's. All methods run in one event loop."""
 
     def __init__(self, folder: Path, region: str, shards: Shards) -> None:
-        self._path = folder / ADDRESSES
+        self._folder = folder
         self._region = region
         self._shards = shards
         self._address = ""
@@ -92,10 +90,9 @@ class GatewayTables:
         return routes
 
     async def _stub(self) -> Any:
-        try:
-            address = str(json.loads(self._path.read_text())[self._region])
-        except (OSError, ValueError, KeyError) as e:
-            raise SqlAway(AWAY.format(self._region), 1.0) from e
+        address = sql_address.read(self._folder, self._region)
+        if not address:
+            raise SqlAway(AWAY.format(self._region), 1.0)
         if address != self._address:
             if self._channel is not None:
                 await self._channel.close()

@@ -91,9 +91,10 @@ def _one(folder: Path, events: int, keys: int) -> float:
     """Deploy, fill, checkpoint, fill again, kill; return the seconds to a right answer."""
     ensure_key(folder / "key")
     with ExitStack() as held:
-        plan = deploy.Plan(folder, [REGION], {KIND: 1}, threading.TIMEOUT_MAX, spares=True)
+        plan = deploy.Plan(folder, [REGION], {KIND: 1}, threading.TIMEOUT_MAX)
         deployment = deploy.start(plan, lambda text: None)
         held.callback(deployment.supervisor.stop)
+        deployment.start_spares()
         gateway = held.enter_context(_gateway(folder))
         token = minter(folder, "bench")
         name = f"{KIND}/{REGION}/0"

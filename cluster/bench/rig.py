@@ -168,7 +168,7 @@ def _turn_off(rules: Path) -> None:
 
 def spec_of(folder: Path) -> ShardSpec:
     """Return the one shard of a benchmark; its epoch is given at each start."""
-    plan = deploy.Plan(folder, [REGION], {KIND: 1}, 0.0, spares=False)
+    plan = deploy.Plan(folder, [REGION], {KIND: 1}, 0.0)
     return deploy.specs(plan, folder)[0]
 
 

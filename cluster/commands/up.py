@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from cluster import lock, process
+from cluster import host_environment, lock, process
 from cluster.child import tail
 from cluster.config import FILE, Config, load
 from cluster.progress import FAILED, READY, Follower, Line
@@ -41,7 +41,7 @@ def command(folder: Path | None, demo: bool, speed: float | None, foreground: bo
     # Whoever ends this command, as Ctrl-C does, ends what it is starting.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
-    host = _spawn(home, demo=demo, speed=speed)
+    host = _spawn(config, home, demo=demo, speed=speed)
     try:
         for line in _followed(host, home):
             if line.event == FAILED:
@@ -60,10 +60,13 @@ def command(folder: Path | None, demo: bool, speed: float | None, foreground: bo
         signal.signal(signal.SIGTERM, before)
 
 
-def _spawn(home: Path, *, demo: bool, speed: float | None) -> subprocess.Popen[bytes]:
+def _spawn(
+    config: Config, home: Path, *, demo: bool, speed: float | None
+) -> subprocess.Popen[bytes]:
     """Start the host in a session of its own, so that it outlives this command."""
-    (home / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "cluster.host", "--folder", str(home.resolve())]
+    folder = home.resolve()
+    (folder / "logs").mkdir(mode=0o700, parents=True, exist_ok=True)
+    argv = [sys.executable, "-m", "cluster.host", "--folder", str(folder)]
     argv += ["--demo"] if demo else []
     argv += ["--speed", str(speed)] if speed is not None else []
     with (home / "logs" / "host.out").open("ab") as out:
@@ -73,6 +76,7 @@ def _spawn(home: Path, *, demo: bool, speed: float | None) -> subprocess.Popen[b
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env=host_environment.whole(os.environ, host_environment.wanted(folder, config)),
         )
 
 

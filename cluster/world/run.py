@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from actors import lean
 from cluster import clock, load
 from cluster.expressions import EPOCH
 from cluster.world.load import START_US, history
@@ -165,6 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=SEED, help="of the synthetic part")
     args = parser.parse_args(argv)
+    lean.settled()
     stop = threading.Event()
 
     def end(_number: int, _frame: object) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from actors import lean
 from actors.ray_shard import Begun, ShardHost, ShardSpec
 from serving import faults
 from serving.access import ensure_key
@@ -105,6 +106,7 @@ def client(folder, address, timeout_s=10.0):
 
 
 def main():
+    lean.settled()  # of warming only this: the kernels a test needs are loaded as it needs them
     host = ShardHost()
     for line in sys.stdin:
         what, *more = json.loads(line)

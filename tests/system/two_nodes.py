@@ -40,8 +40,9 @@ def main(folder: Path) -> dict[str, object]:
     nodes = {name: join(cluster, name) for name in REGIONS}
     ray.init(address=cluster.address, namespace="twin", log_to_driver=False)
     storage = Storage(f"file://{folder}/store/{{region}}", 0.5)
-    plan = deploy.Plan(folder, REGIONS, {"shipment": 1}, 1e6, spares=True, storage=storage)
+    plan = deploy.Plan(folder, REGIONS, {"shipment": 1}, 1e6, storage=storage)
     running = deploy.start(plan, lambda _: None)
+    running.start_spares()
     stop = _gateway(folder, lambda: time.time_ns() // 1000)
     address = json.loads((folder / "gateways.json").read_text())["east"]
     try:
