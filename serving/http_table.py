@@ -30,6 +30,8 @@ _ACCEPTED = {kind.partition(";")[0]: name for name, kind in MEDIA.items()} | {
     "text/*": CSV,
     "*/*": JSON,
 }
+UNWRITABLE = (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError)
+_Writer = Callable[[pa.Table, dict[str, Any]], bytes]
 _encode = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 LONGEST_JSON = 10_000  # rows: a text for every cell; the other forms take a million
 
@@ -64,8 +66,8 @@ def _parquet(table: pa.Table, told: dict[str, Any]) -> bytes:
     sink = pa.BufferOutputStream()
     try:
         pq.write_table(table, sink, compression="zstd")
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as e:
-        raise _unwritable("Parquet") from e
+    except UNWRITABLE as e:
+        raise _unwritable("Parquet", table, _parquet) from e
     return sink.getvalue().to_pybytes()
 
 
@@ -77,8 +79,8 @@ def _csv(table: pa.Table, told: dict[str, Any]) -> bytes:
     try:
         options = pacsv.WriteOptions(include_header=False, quoting_style="needed")
         pacsv.write_csv(_texts(table), sink, options)
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError) as e:
-        raise _unwritable("CSV") from e
+    except UNWRITABLE as e:
+        raise _unwritable("CSV", table, _csv) from e
     return sink.getvalue().to_pybytes()
 
 
@@ -101,11 +103,21 @@ def _json(table: pa.Table, told: dict[str, Any]) -> bytes:
     return _encode(found)
 
 
-def _unwritable(what: str) -> BadRequest:
-    return BadRequest(f"a column has no form in {what}; CAST it to VARCHAR", "SQL_INVALID")
+def _unwritable(what: str, table: pa.Table, write: _Writer) -> BadRequest:
+    """Return the refusal of the first column that cannot be written so."""
+    if table.num_columns > 1:
+        for name in table.column_names:
+            try:
+                write(table.select([name]).slice(0, 1), {})
+            except BadRequest as e:
+                return e
+    return BadRequest(
+        f"the column {table.column_names[0]} has no form in {what}; CAST it to VARCHAR",
+        "SQL_INVALID",
+    )
 
 
-_WRITERS: dict[str, Callable[[pa.Table, dict[str, Any]], bytes]] = {
+_WRITERS: dict[str, _Writer] = {
     PARQUET: _parquet,
     CSV: _csv,
     JSON: _json,

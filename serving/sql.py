@@ -155,15 +155,17 @@ class Sandbox:
         if relation is None:
             raise forbidden("this answers nothing")
         if not limit:
-            return Result(relation.limit(0).to_arrow_table().schema, [], True)
+            return Result(distinct(relation.limit(0).to_arrow_table().schema), [], True)
         reader = relation.to_arrow_reader(ROWS)
+        schema = distinct(reader.schema)
         batches: list[pa.RecordBatch] = []
         rows = size = 0
-        for batch in reader:
+        for held in reader:
+            batch = held.rename_columns(schema.names)
             if self._stopped.is_set():
                 raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
             if rows + batch.num_rows > limit:
-                return Result(reader.schema, [*batches, batch.slice(0, limit - rows)], True)
+                return Result(schema, [*batches, batch.slice(0, limit - rows)], True)
             batches.append(batch)
             rows, size = rows + batch.num_rows, size + batch.nbytes
             if size > LARGEST:
@@ -171,7 +173,7 @@ class Sandbox:
                     f"the answer is larger than {LARGEST >> 20} MiB; ask for fewer columns or rows",
                     "SQL_TOO_LARGE",
                 )
-        return Result(reader.schema, batches, False)
+        return Result(schema, batches, False)
 
 
 class Parser:
@@ -201,6 +203,22 @@ class Parser:
         if tree["error"]:
             raise _unread(tree, inner)
         return read(text, tree, explained=explained is not None)
+
+
+def distinct(schema: pa.Schema) -> pa.Schema:
+    """Return a schema whose columns have names of their own: a second `id` is `id_1`.
+
+    A join has both sides' columns; a row of JSON, or of a data frame, would lose one of them.
+    """
+    names: list[str] = []
+    given = set(schema.names)
+    for name in schema.names:
+        own, number = name, 0
+        while own in names or (number and own in given):
+            number += 1
+            own = f"{name}_{number}"
+        names.append(own)
+    return pa.schema([field.with_name(own) for field, own in zip(schema, names, strict=True)])
 
 
 def empty() -> dict[str, pa.Table]:

@@ -84,6 +84,26 @@ def test_exact_integers_stay_exact_in_json(world):
     assert row == {"n": 9007199254740993, "s": 9007199254740994, "z": None, "f": None}
 
 
+def test_columns_of_one_name_are_told_apart_in_every_form(world):
+    text = "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a, 5 AS b"
+    names = {"a": 1, "a_2": 2, "a_1": 3, "a_3": 4, "b": 5}
+    joined = "SELECT x.id, y.id FROM shipments x JOIN shipments y ON y.lat = x.lat + 1 LIMIT 1"
+
+    assert world.sql(text).json()["rows"] == [names]
+    assert world.client.sql(text).to_pylist() == [names]
+    assert pa.ipc.open_stream(world.sql(text, ARROW).content).read_all().to_pylist() == [names]
+    assert world.sql(text, "text/csv").text.splitlines()[0] == "a,a_2,a_1,a_3,b"
+    assert list(world.sql(joined).json()["rows"][0]) == ["id", "id_1"]
+
+
+@pytest.mark.parametrize("form", ["text/csv", PARQUET])
+def test_a_column_that_has_no_form_is_named(world, form):
+    answer = world.sql("SELECT 1 AS n, INTERVAL 1 MONTH AS span, [1] AS l", form)
+
+    assert world.refused(answer) == (400, "SQL_INVALID")
+    assert "the column span has no form in" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("path", "media"),
     [
