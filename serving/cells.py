@@ -120,7 +120,7 @@ def fill(
         if old or unsure:
             if old and fallback == pb.REFUSE:
                 age_s = age_ms / 1000
-                raise Stale(f"{fields[0].name} is {age_s:g} s old; allow more, or wait", AGAIN_S)
+                raise Stale(f"{fields[0].name} is {age_s:.15g} s old; allow more, or wait", AGAIN_S)
             if fallback != pb.LABEL:
                 reply.withheld.extend([field.name for field in fields])
                 continue

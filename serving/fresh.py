@@ -109,6 +109,6 @@ def _refusal(
     id = view.ids(at)[0]
     if old.any():
         age_s: Any = (view.now_us - int(table.take(f"{group.name}.as_of", at)[0])) / 1e6
-        return Stale(f"{name} of {id} is {age_s:g} s old; allow more, or wait", AGAIN_S)
+        return Stale(f"{name} of {id} is {age_s:.15g} s old; allow more, or wait", AGAIN_S)
     sure = float(table.take(f"{group.name}.confidence", at)[0])
     return BadRequest(f"{name} of {id} is sure to {sure:.3g} only; allow less", "TOO_UNSURE")

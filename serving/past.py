@@ -22,6 +22,7 @@ from twin.kinds import Kind
 from twin.past import Moment
 from twin.query import View
 from twin.transition import Snapshot
+from twin.why import instant
 
 MOST_WAITING = 16  # questions that wait for a table of the past: each may take seconds
 AGAIN_S = 1.0
@@ -45,7 +46,8 @@ class Then:
         for name, asked in (("at", when.at), ("known_at", when.known_at)):
             if asked > now:
                 raise AsOfFuture(
-                    f"`{name}` is {(asked - now) / 1e6:g} s in the future; ask about the past"
+                    f"`{name}` is later than the twin's clock, which shows {instant(now)}; ask "
+                    "about the past"
                 )
         return Moment(when.at or END, when.known_at or END)
 
