@@ -162,6 +162,11 @@ class GatewaySurface:
         reply.shards.extend(answers)
         away = [route for route in routes.values() if route.note and route.state != "serving"]
         reply.notes.update({route.name: route.note for route in away})
+        reply.subscriptions.CopyFrom(self.changes.status())
+        if stuck := reply.subscriptions.stuck:
+            reply.notes["subscriptions"] = (
+                f"{stuck} readers take nothing: nothing is held for them but their calls"
+            )
         if any(shard.state != "serving" for shard in answers) or not answers:
             reply.mode = pb.DEGRADED
         return reply

@@ -34,6 +34,10 @@ OPTIONS = (
     ("grpc.absolute_max_metadata_size", 16384),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10000),
     ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.keepalive_time_ms", 20_000),  # whoever hangs or is cut off: its calls end with it
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 

@@ -19,6 +19,8 @@ from starlette.responses import Response, StreamingResponse
 from serving import deadline, http_asked, http_json, http_problem, http_schema, http_session
 from serving.access import Identity
 from serving.http_ports import TokenPort
+from serving.seats import MOST_STUCK
+from serving.subscribe import STUCK_S
 from serving.wire import twin_pb2 as pb
 from twin.errors import Overloaded, TwinError, Unavailable
 
@@ -74,10 +76,12 @@ class Watches:
         *,
         most: int = MOST,
         life_s: float = LIFE_S,
+        stuck_s: float = STUCK_S,
     ) -> None:
         self._tokens, self._subscribe = tokens, subscribe
-        self._most, self._life_s = most, life_s
+        self._most, self._life_s, self._stuck_s = most, life_s, stuck_s
         self._open: set[Stream] = set()
+        self._stuck: set[Stream] = set()  # of them: whose reader takes nothing, and has no seat
         self._closed = False
 
     def router(self) -> APIRouter:
@@ -102,7 +106,7 @@ class Watches:
         assert isinstance(asked, pb.SubscribeRequest)
         if self._closed:
             raise Unavailable("this gateway is stopping; ask again", AGAIN_S)
-        if len(self._open) >= self._most:
+        if len(self._open) - len(self._stuck) >= self._most:
             raise Overloaded(f"{self._most} streams are open; close one of them", AGAIN_S)
         deadline.begin(None)
         events = self._events(asked, who)
@@ -125,7 +129,11 @@ class Watches:
         self._open.add(stream)
         try:
             while (reply := await stream.next()) is not None:
-                yield event(reply)
+                stuck = asyncio.get_running_loop().call_later(self._stuck_s, self._unseat, stream)
+                try:
+                    yield event(reply)
+                finally:
+                    stuck.cancel()
                 begun = True
                 if not reply.more and asyncio.get_running_loop().time() > until:
                     return
@@ -137,7 +145,13 @@ class Watches:
             yield _encoded("end", data)
         finally:
             self._open.discard(stream)
+            self._stuck.discard(stream)
             await stream.close()
+
+    def _unseat(self, stream: Stream) -> None:
+        """Have another take the seat of a reader who takes nothing. Its connection stays open."""
+        if len(self._stuck) < MOST_STUCK:
+            self._stuck.add(stream)
 
 
 def event(reply: pb.SubscribeReply) -> bytes:

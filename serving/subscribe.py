@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
@@ -24,21 +23,20 @@ from actors.shard import Shard
 from serving.access import LEEWAY_S, Identity
 from serving.catching_up import CatchingUp
 from serving.encode import fields_of
+from serving.seats import Hold, Seats
 from serving.sets import opened
 from serving.telling import Teller
 from serving.topics import Begun, Judged, Question, Topic, Topics, slow
 from serving.wire import twin_pb2 as pb
 from twin.changes import needs_of
-from twin.errors import BadRequest, Denied, Overloaded, SlowConsumer
+from twin.errors import BadRequest, Denied, SlowConsumer
 from twin.fields import check_field, timed
 from twin.filters import Filter, compile_filter
 from twin.kinds import Kind
 
 BOOKMARK_S = 1.0  # after which a subscriber is told how far all is, if there was nothing to tell
 PAGE = 500  # twins in a message of the first answer
-MOST_TENANT, MOST = 128, 256  # subscriptions at once: of one tenant, of all
 STUCK_S = 30.0  # for which a reader may take nothing, before all that is held for it goes
-AGAIN_S = 2.0
 
 
 def check(kind: str, request: pb.SubscribeRequest) -> tuple[Filter, tuple[str, ...]]:
@@ -71,7 +69,7 @@ class Subscriptions:
         self._bookmark_s = bookmark_s
         self.topics = Topics(shard, clock)
         self._missed = CatchingUp(shard, clock)
-        self._open: Counter[str] = Counter()
+        self._seats = Seats(shard.name)
         self._dropped = self._resumed = 0
 
     def status(self) -> pb.SubscriptionsStatus:
@@ -84,6 +82,7 @@ class Subscriptions:
             ring_bytes=topics.ring.bytes,
             dropped=self._dropped,
             resumed=self._resumed,
+            stuck=self._seats.stuck,
         )
 
     async def subscribe(
@@ -99,7 +98,7 @@ class Subscriptions:
             raise BadRequest("a cursor is a gateway's; name this shard's offset in `from`")
         hold = Hold()
         hold.keep(self._drop)
-        with self._room(who.tenant):
+        with self._seats.take(who.tenant, hold):
             offsets = getattr(request, "from")
             if self._shard.name in offsets:
                 offset = offsets[self._shard.name]
@@ -222,19 +221,6 @@ class Subscriptions:
             synced=True, now=self._clock(), shard=shard.name, offset=offset, epoch=shard.epoch
         )
 
-    @contextmanager
-    def _room(self, tenant: str) -> Iterator[None]:
-        if self._open[tenant] >= MOST_TENANT or self._open.total() >= MOST:
-            raise Overloaded(
-                f"{self._shard.name} has {MOST_TENANT} subscriptions of a tenant at most; end one",
-                AGAIN_S,
-            )
-        self._open[tenant] += 1
-        try:
-            yield
-        finally:
-            self._open[tenant] -= 1
-
 
 def _page(teller: Teller, begun: Begun, start: int) -> pb.SubscribeReply:
     return teller.page(begun.view, begun.rows[start : start + PAGE])
@@ -258,23 +244,6 @@ def _follows(topic: Topic, hold: Hold) -> Iterator[None]:
         leave()
 
 
-class Hold:
-    """What one subscription holds; given up where its reader takes nothing for long."""
-
-    def __init__(self) -> None:
-        self.given_up = False
-        self._held: list[Callable[[], object]] = []
-
-    def keep(self, release: Callable[[], object]) -> None:
-        """Have `release` called in that case."""
-        self._held.append(release)
-
-    def give_up(self) -> None:
-        self.given_up = True
-        for release in self._held:
-            release()
-
-
 async def watched(
     stream: AsyncGenerator[pb.SubscribeReply],
     who: Identity,
@@ -284,8 +253,8 @@ async def watched(
     """Yield a stream until the token has expired, or the reader takes nothing for `stuck_s`.
 
     A message that cannot be sent keeps the call open, as gRPC knows no way to end it: so all else
-    is given up. Who reads on at last gets that message, then SLOW_CONSUMER and the cursor behind
-    it.
+    is given up, the seat as well. Who reads on at last gets that message, then SLOW_CONSUMER and
+    the cursor behind it.
     """
     loop = asyncio.get_running_loop()
     cursor = ""

@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,17 +23,16 @@ from serving import cursors, faults
 from serving.access import Identity
 from serving.relations import resolve
 from serving.relay import reachable
+from serving.seats import AGAIN_S, Hold, Seats
 from serving.sets import Sets, sealed
 from serving.shards import Shards
-from serving.subscribe import BOOKMARK_S, STUCK_S, Hold, check, watched
+from serving.subscribe import BOOKMARK_S, STUCK_S, check, watched
 from serving.wire import twin_pb2 as pb
-from twin.errors import BadRequest, Fenced, Overloaded, SlowConsumer, TwinError, Unavailable
+from twin.errors import BadRequest, Fenced, SlowConsumer, TwinError, Unavailable
 
 WAITING = 64  # messages of all shards that wait for the subscriber
 PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5  # between two attempts to reach a shard
 AWAY_S = 0.3  # after which a shard that does not answer is said to be away
-MOST_TENANT, MOST = 128, 256  # subscriptions at once: of one tenant, of all
-AGAIN_S = 2.0
 CLOSE_S = 0.5  # for subscribers to be told that this gateway stops
 
 
@@ -75,9 +73,16 @@ class GatewaySubscriptions:
         self.stuck_s = stuck_s
         self._shards, self._key, self._clock, self._kind = shards, key, clock, kind
         self._bookmark_s = bookmark_s
-        self._open: Counter[str] = Counter()
+        self._seats = Seats("a gateway")
+        self._dropped = 0
         self._merges: set[_Merge] = set()
         self._stopping = False
+
+    def status(self) -> pb.SubscriptionsStatus:
+        """Return who follows, and what became of subscriptions."""
+        return pb.SubscriptionsStatus(
+            followers=self._seats.taken, dropped=self._dropped, stuck=self._seats.stuck
+        )
 
     async def close(self) -> None:
         """End every subscription: its subscriber goes on with another gateway, or with the next."""
@@ -104,7 +109,9 @@ class GatewaySubscriptions:
             raise BadRequest("`from`, `epochs` and `sets` are a gateway's to say; send a cursor")
         asks = question(request, who.tenant)
         place = cursors.opened(self._key, asks, request.cursor) if request.cursor else b""
-        with self._room(who.tenant):
+        hold = Hold()
+        hold.keep(self._drop)
+        with self._seats.take(who.tenant, hold):
             where, sets = await resolve(self._shards, request.kind, request.where, who)
             found = digest(sets)
             told = _read(place, found) if place else {}
@@ -125,25 +132,19 @@ class GatewaySubscriptions:
             self._merges.add(merge)
             try:
                 stream = merge.replies(self._clock, self._bookmark_s)
-                hold = Hold()
                 hold.keep(merge.release)
                 async with aclosing(watched(stream, who, hold, self.stuck_s)) as replies:
                     async for reply in replies:
                         yield reply
+            except SlowConsumer:
+                if not hold.given_up:
+                    self._drop()
+                raise
             finally:
                 self._merges.discard(merge)
 
-    @contextmanager
-    def _room(self, tenant: str) -> Iterator[None]:
-        if self._open[tenant] >= MOST_TENANT or self._open.total() >= MOST:
-            raise Overloaded(
-                f"a gateway has {MOST_TENANT} subscriptions of a tenant at most; end one", AGAIN_S
-            )
-        self._open[tenant] += 1
-        try:
-            yield
-        finally:
-            self._open[tenant] -= 1
+    def _drop(self) -> None:
+        self._dropped += 1
 
 
 class _Merge:

@@ -230,6 +230,24 @@ def test_a_stream_beyond_the_bound_is_told_to_come_back_and_closing_ends_those_t
     assert (rest, code, late) == ([], "OVERLOADED", "SHARD_UNAVAILABLE")
 
 
+def test_a_reader_who_takes_nothing_keeps_no_other_out():
+    async def quiet(request, who):
+        yield pb.SubscribeReply(synced=True, cursor="c")
+        await asyncio.Event().wait()
+
+    async def told():
+        watches = Watches(_Tokens(), quiet, most=1, stuck_s=0.0)
+        stuck = await watches.answer(_request())
+        while not watches._stuck:
+            await asyncio.sleep(0)
+        brisk = await watches.answer(_request())
+        firsts = [await anext(aiter(one.body_iterator)) for one in (stuck, brisk)]
+        await watches.close()
+        return firsts
+
+    assert all(b"id: c\nevent: bookmark\n" in first for first in asyncio.run(told()))
+
+
 def test_what_ends_a_stream_that_has_begun_is_its_last_event():
     async def breaks(request, who):
         yield pb.SubscribeReply(synced=True, cursor="c")

@@ -2,6 +2,9 @@
 
 import asyncio
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 
 import grpc
@@ -9,11 +12,12 @@ import pytest
 
 from actors import segments
 from actors.disk import OsDisk
-from serving import faults, subscribe, subscribe_gateway, topics
+from serving import faults, grpc_server, seats, subscribe, subscribe_gateway, topics
 from serving.access import Identity
 from serving.client import Client, Event
 from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
+from tests.serving.lone import ROOT
 from tests.serving.several import NOW, position, several
 from tests.serving.subscribing import (
     EAST,
@@ -146,7 +150,7 @@ def _order(n, region):
 
 
 def test_a_tenant_has_so_many_subscriptions_and_no_more(tmp_path, monkeypatch):
-    monkeypatch.setattr(subscribe_gateway, "MOST_TENANT", 2)
+    monkeypatch.setattr(seats, "MOST_TENANT", 2)
     asks = {"where": "lat = 60", "fields": ["lat"]}
     with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
         held = [opened(client, **asks) for _ in range(2)]
@@ -222,6 +226,78 @@ def test_a_reader_who_takes_nothing_for_long_holds_nothing_but_its_call(tmp_path
             assert isinstance(faults.from_grpc(error), SlowConsumer)
         told = surface.changes.status()
         assert (told.dropped, told.followers) == (1, 0)
+
+
+def test_who_takes_nothing_loses_its_seat_and_is_counted_while_its_call_is_open(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(seats, "MOST_TENANT", 1)
+    asks = {"where": "supplier IS KNOWN"}
+    with (
+        several(tmp_path / "t", shards=1, kinds=()) as world,
+        world.client(direct=False) as client,
+        narrow(client, client.address) as other,
+    ):
+        client.ingest([_order(n, "east") for n in range(1500)])
+        lazy = opened(other, **asks)
+        next(lazy)
+        assert isinstance(refused(client, **asks), Overloaded)
+        world.front.changes.stuck_s = 0.0
+        client.ingest([_order(n, "west") for n in range(1500, 5000)])
+        until(lambda: client.status().subscriptions.stuck, "its seat to be free")
+        world.front.changes.stuck_s = 30.0
+        again = opened(client, **asks)
+        until_synced(again)
+        status = client.status()
+        told = status.subscriptions
+        assert (told.followers, told.stuck, told.dropped) == (1, 1, 1)
+        assert status.notes["subscriptions"].startswith("1 readers take nothing")
+        assert isinstance(refused(client, **asks), Overloaded)
+
+        _, cursor, e = drained(lazy)
+        assert isinstance(faults.from_grpc(e), SlowConsumer)
+        assert not cursor  # its first answer was not whole
+        until(lambda: not client.status().subscriptions.stuck, "its call to end")
+        again.cancel()
+
+
+def test_the_calls_of_a_reader_that_hangs_end_with_its_connection(tmp_path, monkeypatch):
+    names = ("grpc.keepalive_time_ms", "grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms")
+    soon = dict.fromkeys(names, 1500)
+    assert soon.keys() <= dict(grpc_server.OPTIONS).keys()
+    options = tuple((dict(grpc_server.OPTIONS) | soon).items())
+    monkeypatch.setattr(grpc_server, "OPTIONS", options)
+    code = (
+        "import sys, pathlib; from serving.client import connect\n"
+        "for reply in connect(pathlib.Path(sys.argv[1])).subscribe('shipment', '', ['lat']):\n"
+        "    print(reply.synced, flush=True)"
+    )
+    with several(tmp_path / "t", shards=1, kinds=()) as world, world.client(direct=False) as client:
+        asks = [sys.executable, "-c", code, str(world.folder)]
+        with subprocess.Popen(asks, cwd=ROOT, stdout=subprocess.PIPE, text=True) as reader:
+            try:
+                assert reader.stdout.readline() == "True\n"
+                assert client.status().subscriptions.followers == 1
+                reader.send_signal(signal.SIGSTOP)
+                until(lambda: not client.status().subscriptions.followers, "its call to end")
+            finally:
+                reader.kill()
+
+
+def test_only_so_many_who_take_nothing_lose_their_seats(monkeypatch):
+    monkeypatch.setattr(seats, "MOST_STUCK", 1)
+    monkeypatch.setattr(seats, "MOST_TENANT", 2)
+    held, mine = seats.Seats("it"), [seats.Hold(), seats.Hold()]
+    with held.take("a", mine[0]), held.take("a", mine[1]):
+        for hold in mine:
+            hold.give_up()
+            hold.give_up()  # twice is once
+        assert (held.taken, held.stuck) == (1, 1)
+        with held.take("a", seats.Hold()):
+            assert held.taken == 2
+            with pytest.raises(Overloaded), held.take("a", seats.Hold()):
+                pass
+    assert (held.taken, held.stuck) == (0, 0)
 
 
 def test_who_is_stuck_reads_on_to_the_cursor_with_which_nothing_is_missed(tmp_path):
