@@ -7,7 +7,7 @@ Imports nothing heavy until a table is asked for; that needs the extra `arrow`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from serving.client_search import Asking
@@ -26,7 +26,7 @@ PAGE = 10_000  # rows of one answer
 MOST = 1_000_000  # rows of a table, some hundred MB, unless the caller says otherwise
 EVENTS = 10_000  # of a history
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-Moment = int | str | datetime
+Moment = int | str | date | datetime
 
 
 class Demand(TypedDict, total=False):
@@ -47,11 +47,18 @@ class Demand(TypedDict, total=False):
 
 
 def micros(moment: Moment) -> int:
-    """Return a moment as microseconds since 1970 UTC; one without a zone is UTC. 0 is none."""
+    """Return a moment as microseconds since 1970 UTC; one without a zone is UTC. 0 is none.
+
+    A day is its midnight. Raises BadRequest for what is no moment.
+    """
     if isinstance(moment, int):
         return moment
     if isinstance(moment, str):
         moment = _parsed(moment)
+    if not isinstance(moment, datetime):
+        if not isinstance(moment, date):
+            raise _no_time(moment)
+        moment = datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - UTC: below
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - EPOCH) // timedelta(microseconds=1)
@@ -61,8 +68,12 @@ def _parsed(text: str) -> datetime:
     try:
         return datetime.fromisoformat(text)
     except ValueError as e:
-        hint = "write 2013-09-01 or 2013-09-01T12:00:00Z"
-        raise BadRequest(f"{text[:40]!r} is no time; {hint}") from e
+        raise _no_time(text[:40]) from e
+
+
+def _no_time(given: object) -> BadRequest:
+    hint = "write 2013-09-01 or 2013-09-01T12:00:00Z"
+    return BadRequest(f"{given!r} is no time; {hint}")
 
 
 class Analyst:

@@ -277,7 +277,7 @@ def _sort(a: str, sign: str, b: str) -> str | None:
         return DURATION
     if sign == "*" and a in NUMBERS and b == DURATION:
         return DURATION
-    return Dtype.NUMBER if a == b == DURATION else None
+    return Dtype.NUMBER if sign == "/" and a == b == DURATION else None
 
 
 def _folded(left: Constant, sign: str, right: Constant, sort: str) -> Constant:

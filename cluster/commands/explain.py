@@ -55,11 +55,7 @@ def _print(reply: pb.ExplainReply) -> None:
     value = one.said(held) or f"{reply.field} is not known"
     click.echo(f"  {reply.key}   {value}")
     if held:
-        age = show.span(reply.value.age_ms / 1000)
-        click.echo(
-            f"  {reply.value.state}   as of {show.instant(reply.value.as_of)}, age {age}   "
-            f"confidence {reply.value.confidence:.2f}   source {reply.value.source}"
-        )
+        click.echo(f"  {_provenance(reply.value)}")
     click.echo(f"  {reply.merge}: {reply.rule.removeprefix(f'a {reply.merge}: ')}")
     if reply.HasField("decided_by"):
         by = reply.decided_by
@@ -75,6 +71,14 @@ def _print(reply: pb.ExplainReply) -> None:
     if reply.inputs:
         heads = ("from", "type", "event time", "source", "stated")
         show.table(heads, [_input(entry) for entry in reply.inputs])
+
+
+def _provenance(value: pb.Value) -> str:
+    age = show.span(value.age_ms / 1000)
+    told = f"{value.state}   as of {show.instant(value.as_of)}, age {age}"
+    if not value.source:  # it is computed of several groups, as of when it is asked for
+        return told
+    return f"{told}   confidence {value.confidence:.2f}   source {value.source}"
 
 
 def _loser(loser: pb.Loser) -> tuple[str, ...]:

@@ -66,7 +66,8 @@ def check(files: tuple[Path, ...], folder: Path, as_json: bool) -> int:
     for text in faults.values():
         click.echo(f"RULE_INVALID: {text}", err=True)
     if not faults:
-        click.echo(f"  {len(rules)} rules, and each can be judged")
+        count = "1 rule, and it" if len(rules) == 1 else f"{len(rules)} rules, and each"
+        click.echo(f"  {count} can be judged")
     return 1 if faults else 0
 
 

@@ -1,6 +1,6 @@
 """Tables for analysts: what a search says, column by column, with the provenance of each value."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import duckdb
 import polars
@@ -167,9 +167,10 @@ def test_a_kind_that_nobody_answers_for_is_told_and_not_taken_for_none(client):
         ("1970-01-01T02:00:00+02:00", 0),
         (datetime(1970, 1, 1, 0, 0, 3, 4), 3 * SECOND + 4),  # noqa: DTZ001 - UTC is meant
         (datetime(2013, 9, 1, tzinfo=UTC), 1_377_993_600 * SECOND),
+        (date(2013, 9, 1), 1_377_993_600 * SECOND),
     ],
 )
-def test_a_moment_is_a_number_a_text_or_a_datetime(moment, us):
+def test_a_moment_is_a_number_a_text_a_day_or_a_datetime(moment, us):
     assert micros(moment) == us
 
 
@@ -189,6 +190,7 @@ def test_a_view_of_another_moment_changes_nothing_of_the_one_it_is_from(client):
         (lambda c: c.shipments(fields=["nonsense"]), "FIELD_UNKNOWN"),
         (lambda c: c.shipments("lat >"), "INVALID_ARGUMENT"),
         (lambda c: c.as_of("yesterday"), "INVALID_ARGUMENT"),
+        (lambda c: c.as_of(1.5e15), "INVALID_ARGUMENT"),
         (lambda c: c.shipments(fallback="guess"), "INVALID_ARGUMENT"),
         (lambda c: c.shipments(after=["57"]), "INVALID_ARGUMENT"),
         (lambda c: c.as_of(5).watch(), "INVALID_ARGUMENT"),

@@ -191,6 +191,7 @@ DEEP = "(" * 20 + "lat = 1" + ")" * 20
         ("supplier = 5", "INVALID_ARGUMENT", "supplier is a text; put 5 in single quotes"),
         ("lat = promised_at", "INVALID_ARGUMENT", "cannot be compared"),
         ("lat + promised_at > 3", "INVALID_ARGUMENT", "there is no + of them"),
+        ("lat * (INTERVAL '1 day' * INTERVAL '3 weeks') > 3", "INVALID_ARGUMENT", "is no * of"),
         ("promised_at > interval '2 days'", "INVALID_ARGUMENT", "cannot be compared"),
         ("promised_at + interval '1 month' > now()", "INVALID_ARGUMENT", "no fixed length"),
         ("promised_at + interval 'soon' > now()", "INVALID_ARGUMENT", "INTERVAL '2 days'"),
