@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.errors import BadRequest
-from twin.kernels import I32, I64, U8, U64, jit, load, siphash
+from twin.kernels import I32, I64, U8, U64, id_like, jit, load, siphash
 from twin.slots import EMPTY, find_names, number_rows
 from twin.tallies import unwritten
 from twin.texts import Texts, texts
@@ -228,48 +228,6 @@ def id_signs(
         if sign == 1 and length != wanted.size and not (begin and length > wanted.size):
             sign = 2 if length > wanted.size else 0
         out[i] = sign
-
-
-@jit
-def _lower(byte: int) -> int:
-    return byte + 32 if 65 <= byte <= 90 else byte
-
-
-@jit
-def id_like(
-    offsets: I64,
-    content: U8,
-    rows: I64,
-    skip: int,
-    pattern: U8,
-    kinds: U8,
-    fold: bool,
-    out: Any,
-) -> None:
-    """Say of each text without its first `skip` bytes whether it matches a pattern of bytes.
-
-    Kinds: 0 that byte, 1 any byte, 2 any bytes. Behind the latest 2 it is tried from byte to byte.
-    """
-    for r in range(rows.size):
-        at, last = offsets[rows[r]] + skip, offsets[rows[r] + 1]
-        j, star, mark, fits = 0, -1, at, True
-        while at < last and fits:
-            byte = _lower(content[at]) if fold else content[at]
-            if j < kinds.size and kinds[j] == 2:
-                star, mark = j, at
-                j += 1
-            elif j < kinds.size and (
-                kinds[j] == 1 or byte == (_lower(pattern[j]) if fold else pattern[j])
-            ):
-                at, j = at + 1, j + 1
-            elif star >= 0:
-                mark += 1
-                at, j = mark, star + 1
-            else:
-                fits = False
-        while fits and j < kinds.size and kinds[j] == 2:
-            j += 1
-        out[r] = fits and j == kinds.size
 
 
 @jit

@@ -23,6 +23,10 @@ I32 = NDArray[np.int32]
 jit = numba.njit(cache=True, nogil=True)
 
 
+_ONES, _REST = np.uint64(0x0101010101010101), np.uint64(0x7F7F7F7F7F7F7F7F)
+_WIDTH = 8  # bytes of a word
+
+
 @intrinsic
 def load(typing: Any, content: Any, at: Any) -> Any:
     """Return the 8 bytes of `content` at a position, wherever they lie, as one word."""
@@ -279,3 +283,116 @@ def places(bits: int, pages: I64, frozen: Any, rows: I64, out: I64, met: Any) ->
             met[chunk] = True
             some = 1
     return some
+
+
+@jit
+def _lower(byte: int) -> int:
+    return byte + 32 if 65 <= byte <= 90 else byte
+
+
+@jit
+def _other(byte: int, fold: bool) -> int:
+    """Return a byte, or with `fold` its other case, if it has one."""
+    if fold and 65 <= _lower(byte) - 32 <= 90:
+        return byte ^ 32
+    return byte
+
+
+@jit
+def _places(word: Any, byte: Any, other: Any) -> Any:
+    """Return the high bit of each byte of a word that is one of two; each of them fills a word."""
+    a, b = word ^ byte, word ^ other
+    return ~(((a & _REST) + _REST) | a | _REST) | ~(((b & _REST) + _REST) | b | _REST)
+
+
+@jit
+def _ends(
+    offsets: I64, content: U8, rows: I64, pattern: U8, kinds: U8, fold: bool, span: Any, begin: I64
+) -> None:
+    """Put where each text goes on behind the head of a pattern, -1 if head or tail do not fit."""
+    skip, head, tail = span
+    whole = head == kinds.size
+    for r in range(begin.size):
+        row = rows[r] if rows.size else r
+        at, last = offsets[row] + skip, offsets[row + 1]
+        fits = last - at == head if whole else last - at >= head + tail
+        j, to = kinds.size - tail, last - tail
+        while fits and j < kinds.size:
+            byte, wanted = content[to], pattern[j]
+            fits = kinds[j] == 1 or byte == wanted or (fold and _lower(byte) == _lower(wanted))
+            j, to = j + 1, to + 1
+        j, to = 0, at
+        while fits and j < head:
+            byte, wanted = content[to], pattern[j]
+            fits = kinds[j] == 1 or byte == wanted or (fold and _lower(byte) == _lower(wanted))
+            j, to = j + 1, to + 1
+        begin[r] = at + head if fits else -1
+
+
+@jit
+def _seek(
+    offsets: I64, content: U8, rows: I64, tail: int, piece: U8, kinds: U8, fold: bool, begin: I64
+) -> None:
+    """Put where each text goes on behind the first place of a piece, -1 if it has none.
+
+    Its first two bytes are looked for at seven places at a time, if they are given.
+    """
+    size = piece.size
+    two = size > 1 and kinds[0] == 0 and kinds[1] == 0
+    a = a_ = b = b_ = np.uint64(0)
+    if two:
+        a, a_ = _ONES * np.uint64(piece[0]), _ONES * np.uint64(_other(piece[0], fold))
+        b, b_ = _ONES * np.uint64(piece[1]), _ONES * np.uint64(_other(piece[1], fold))
+    for r in range(begin.size):
+        at, found = begin[r], -1
+        if at < 0:
+            continue
+        last = offsets[(rows[r] if rows.size else r) + 1] - tail - size
+        while at <= last and found < 0:
+            met, step = np.uint64(0x80), 1
+            if two and at + _WIDTH <= content.size:
+                word = load(content, at)
+                met, step = _places(word, a, a_) & _places(word, b, b_) >> np.uint64(8), _WIDTH - 1
+            i = at
+            while met and found < 0 and i <= last:
+                fits = met & np.uint64(0x80) != np.uint64(0)
+                k = 0
+                while fits and k < size:
+                    byte, wanted = content[i + k], piece[k]
+                    fits = (
+                        kinds[k] == 1 or byte == wanted or (fold and _lower(byte) == _lower(wanted))
+                    )
+                    k += 1
+                if fits:
+                    found = i
+                met, i = met >> np.uint64(8), i + 1
+            at += step
+        begin[r] = found + size if found >= 0 else -1
+
+
+@jit
+def id_like(
+    offsets: I64, content: U8, rows: I64, skip: int, pattern: U8, kinds: U8, fold: bool, out: Any
+) -> None:
+    """Say of each text without its first `skip` bytes whether it matches a pattern of bytes.
+
+    Kinds: 0 that byte, 1 any byte, 2 any bytes. What is behind the last 2 is looked at first, as
+    ids differ at their ends. `rows`: which texts; all, from the first on, if empty. No array is
+    handed to a function for a single text: that would take longer than to look at it.
+    """
+    head = tail = 0
+    while head < kinds.size and kinds[head] != 2:
+        head += 1
+    while head < kinds.size and kinds[kinds.size - 1 - tail] != 2:
+        tail += 1
+    begin = np.empty(out.size, np.int64)
+    _ends(offsets, content, rows, pattern, kinds, fold, (skip, head, tail), begin)
+    first, last = head + 1, kinds.size - tail
+    while first < last:
+        end = first
+        while kinds[end] != 2:
+            end += 1
+        _seek(offsets, content, rows, tail, pattern[first:end], kinds[first:end], fold, begin)
+        first = end + 1
+    for r in range(out.size):
+        out[r] = begin[r] >= 0

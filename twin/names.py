@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twin.fields import Mask, Scope
-from twin.gather import id_like, id_signs, id_words
+from twin.gather import id_signs, id_words
+from twin.kernels import id_like
 from twin.keys import Keys, qualified
 from twin.texts import Texts, texts
 
@@ -46,7 +47,8 @@ def like_names(
     names = scope.snapshot.names[scope.kind]
     out = np.empty(scope.size, np.bool_)
     skip = len(scope.tenant.encode()) + 1
-    id_like(names.offsets, names.content, _rows(scope), skip, pattern, kinds, fold, out)
+    rows = np.empty(0, np.int64) if scope.only is None else scope.only
+    id_like(names.offsets, names.content, rows, skip, pattern, kinds, fold, out)
     return out
 
 

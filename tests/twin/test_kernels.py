@@ -6,12 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.twin import plain
+from tests.twin.filter_oracle import matches
 from twin.dedup import UNSEEN, Seen
 from twin.judge import fold
+from twin.kernels import id_like
 from twin.keys import Keys, qualified
 from twin.lexicon import Draft, Lexicon
 from twin.outcomes import Outcome
 from twin.texts import Texts, hashes, join, texts
+from twin.words import Pattern
 
 VECTORS = [  # of the SipHash paper's authors: key 00..0f, message 00 01 02 .. of each length
     "a3817f04ba25a8e66df67214c7550293",
@@ -32,6 +35,7 @@ VECTORS = [  # of the SipHash paper's authors: key 00..0f, message 00 01 02 .. o
     "5493e99933b0a8117e08ec0f97cfc3d9",
 ]
 words64 = st.integers(0, 2**64 - 1)
+pieces = st.sampled_from(["%", "%", "_", "a", "b", "ab", "aB", "-ab"])
 some_texts = st.lists(st.text(max_size=20), max_size=9)
 
 
@@ -173,3 +177,24 @@ def test_a_lexicon_never_changes_a_code(batches):
     codes = np.array([-1, *model.values()], np.int32)
     assert lexicon.words(codes) == ["", *model]
     assert lexicon.hashes(codes).tolist() == [0, *(plain.siphash(w.encode())[0] for w in model)]
+
+
+@given(
+    st.lists(st.text("abAB-\x7f", max_size=30), max_size=9),
+    st.lists(st.sampled_from(["%", "%", "_", "a", "b", "ab", "aB", "-ab"]), max_size=7).map(
+        "".join
+    ),
+    st.booleans(),
+    st.data(),
+)
+def test_a_pattern_fits_where_texts_lie_as_it_does_letter_by_letter(words, pattern, fold, data):
+    held = texts([f"t/{word}" for word in words])
+    at = data.draw(st.lists(st.integers(0, max(0, len(words) - 1)), max_size=9 if words else 0))
+    raw, kinds = Pattern(pattern, "", fold=fold).bytes()
+    every, some = np.empty(len(words), np.bool_), np.empty(len(at), np.bool_)
+
+    id_like(held.offsets, held.content, np.empty(0, np.int64), 2, raw, kinds, fold, every)
+    id_like(held.offsets, held.content, np.array(at, np.int64), 2, raw, kinds, fold, some)
+
+    assert every.tolist() == [matches(pattern, word, fold) for word in words]
+    assert some.tolist() == [every[one] for one in at]
