@@ -24,7 +24,7 @@ from twin.filters import compile_term
 from twin.grouping import distinct_words, divided, groups
 from twin.kinds import ABSENT, Dtype, Milestone
 from twin.query import View
-from twin.terms import DURATION, ID, NUMBERS, Term, article
+from twin.terms import DURATION, ID, NUMBERS, Constant, Term, article
 from twin.totals import Totals, earliest
 
 Column = NDArray[Any]
@@ -150,6 +150,8 @@ def _term(kind: str, measure: Measure) -> Term | None:
     if not measure.of:
         return None
     term = compile_term(kind, measure.of)
+    if isinstance(term, Constant) and term.sort == Dtype.TEXT:
+        raise BadRequest(f"{measure.of} is a text and no field to count; name one")
     if measure.how not in {"known", "distinct"} and term.sort not in _SUMMED:
         raise BadRequest(
             f"{measure.of} is {article(term.sort)}; "
