@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from cluster.cli import run
+from serving.client import Event
 from tests.serving.chain import chain, search
+from tests.serving.several import NOW
 from twin import where
 from twin.fields import OF_GROUP
 from twin.filters import compile_filter
@@ -30,6 +32,8 @@ def filters():
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     with chain(tmp_path_factory.mktemp("page") / "t") as world:
+        said, name = {"status": "active"}, "scms-from-rdc"  # whom the demo knows
+        world.client().ingest([Event("supplier.status", "test/a", name, NOW, said, "p", "east")])
         yield world
 
 
