@@ -25,10 +25,10 @@ from actors.ray_shard import Begun, ShardHost, ShardSpec
 from actors.recovery import Storage
 from actors.supervisor import Route, Supervisor, kill_process
 from cluster.config import Config
+from cluster.environment import NAMESPACE
 from twin.errors import RegionAway
 
 log = logging.getLogger(__name__)
-NAMESPACE = "twin"
 SERVE = "cluster.deploy:serve_shard"
 CLOCK = "cluster.deploy:clock_of"
 WARM_S = 60.0

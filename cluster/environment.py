@@ -14,6 +14,7 @@ from pathlib import Path
 from cluster.process import MARK
 from twin.errors import BadRequest
 
+NAMESPACE = "twin"  # of our actors in Ray
 # Ray reads these when it is imported, so they are set before anything of a host is.
 RAY = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the one switch that puts all its ports on 127.0.0.1

@@ -7,7 +7,6 @@ Everything that may outlive it is recorded by pid and start time before it can m
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -40,8 +39,6 @@ ROUND_S, RECORD_S, NOTE_S = 0.5, 2.0, 3.0
 SERVING_S = 120.0  # until all shards serve; recovery of a large journal shows progress meanwhile
 GRACE_S = 5.0  # for a child to end by itself
 SETTLED = ("serving", "quarantined")  # states of a shard that waiting does not change
-STORE_BYTES = 256 << 20  # Ray's object store: no state lives there
-WORKERS = 10  # logical: that many processes Ray starts at once, a shard or a spare each
 SERVE_END_S = 8.0  # Serve's own shutdown may take 30 s; its processes are ended with Ray's
 
 
@@ -166,25 +163,16 @@ class Host:
 
     def _deploy(self, progress: Progress) -> None:
         """Start Ray, on loopback only, and the shards in it."""
-        import ray  # noqa: PLC0415 - takes its time; the gateways start meanwhile
+        # Ray takes its time; the gateways start meanwhile.
+        from cluster import local_ray  # noqa: PLC0415 - imports Ray
 
-        from cluster import deploy  # noqa: PLC0415 - imports Ray
-
-        ray.init(
-            address="local",  # never somebody else's cluster
-            namespace=deploy.NAMESPACE,
-            num_cpus=WORKERS,
-            object_store_memory=STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=str(environment.temp_dir(self._folder)),
-        )
-        self.listen()  # Ray set its own handler, which exits on the spot
-        node = ray.util.get_node_ip_address()
-        if node != "127.0.0.1":
-            raise BadRequest(f"Ray listens on {node}, not on loopback; end it", "START_FAILED")
+        try:
+            local_ray.start(self._folder, "cluster.deploy")
+        finally:
+            self.listen()  # Ray set its own handler, which exits on the spot
         progress("ray local, 127.0.0.1 only")
+        from cluster import deploy  # noqa: PLC0415 - loaded by now
+
         shards = msgspec.to_builtins(self._config.shards)
         plan = deploy.Plan(
             self._folder,

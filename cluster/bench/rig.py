@@ -181,7 +181,7 @@ def ray_running(folder: Path) -> Iterator[None]:
     environment.prepare(folder)
     ray.init(
         address="local",
-        namespace=deploy.NAMESPACE,
+        namespace=environment.NAMESPACE,
         num_cpus=WORKERS,
         object_store_memory=STORE_BYTES,
         include_dashboard=False,
