@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +34,6 @@ CLOCK = "cluster.deploy:clock_of"
 WARM_S = 60.0
 AGAIN_S = 1.0  # between looks for a node of a region that has none
 REGION = "region"  # the label of a node that says where it stands
-SWITCH_S = 0.0005  # after which a thread lets others go on; see DESIGN, Surfaces
 PING_S = 1.5  # two busy cores keep a healthy process waiting about a second
 
 
@@ -194,7 +192,6 @@ def serve_shard(shard: Any, folder: Path, clock: Callable[[], int]) -> Any:
     """Serve a shard over gRPC: the factory that an actor is handed."""
     from serving.shard_server import serve  # noqa: PLC0415 - only the actor needs the server
 
-    sys.setswitchinterval(SWITCH_S)
     return serve(shard, folder / "key", clock)
 
 
