@@ -74,11 +74,13 @@ def command(
         moments = {name: show.exact(getattr(groups, name)) for name in ("now", "oldest_as_of")}
         show.json(groups._asdict() | moments)
     else:
-        _print(groups, fields, wanted, kind)
+        then = as_of or known_at
+        source = f"the {kind} twins of that moment" if then else f"the live {kind} twins"
+        _print(groups, fields, wanted, kind, source)
     return DEGRADED if groups.mode == "degraded" else 0
 
 
-def _print(groups: Groups, fields: list[str], measures: list[str], kind: str) -> None:
+def _print(groups: Groups, fields: list[str], measures: list[str], kind: str, source: str) -> None:
     if groups.rows:
         units = {measure: _unit(kind, measure) for measure in measures}
         rows = [_row(row, fields, measures, units) for row in groups.rows]
@@ -87,9 +89,7 @@ def _print(groups: Groups, fields: list[str], measures: list[str], kind: str) ->
     if groups.oldest_as_of > 0:
         age = show.span(max(0.0, (groups.now - groups.oldest_as_of) / show.MICROS))
         oldest = show.instant(groups.oldest_as_of)
-        click.echo(
-            f"  oldest value counted: as_of {oldest}, age {age}   source: the live {kind} twins"
-        )
+        click.echo(f"  oldest value counted: as_of {oldest}, age {age}   source: {source}")
     show_mode(groups.mode, [])
 
 

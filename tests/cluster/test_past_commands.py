@@ -86,6 +86,15 @@ def test_a_measure_is_shown_as_what_it_is_of(twin, measure, said):
     assert twin("aggregate", "shipment", "--measures", measure)[1].split("\n")[1].strip() == said
 
 
+def test_an_aggregate_says_whether_it_is_of_now_or_of_an_earlier_moment(twin):
+    summed = ["aggregate", "shipment", "--measures", "sum(lat)"]
+    now = twin(*summed)[1]
+    then = twin(*summed, "--as-of", "2023-11-07T23:00:00Z")[1]
+
+    assert "source: the live shipment twins" in now
+    assert "source: the shipment twins of that moment" in then
+
+
 def test_diff_prints_before_and_after(twin):
     moments = ["--before", "2023-11-05T23:00:00Z", "--after", "2023-11-08T23:00:00Z"]
     status, told = twin("diff", "S1", *moments)
