@@ -50,6 +50,7 @@ class Socket(NamedTuple):
     name: str
     address: str
     port: int
+    inode: str  # it is this one: a port may be another's by now
 
 
 class Running:
@@ -134,16 +135,21 @@ class Running:
 
     def sockets(self):
         """Return every TCP socket on which a process of this twin listens."""
-        tables = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
-        rows = [line.split() for lines in tables for line in lines]
-        listening = {row[9]: row[1] for row in rows if row[3] == "0A"}
+        addresses = listening()
         found = []
         for one in {p.pid: p for p in (*self.recorded(), *self.traces())}.values():
             inodes = [link[8:-1] for link in _open(one.pid) if link.startswith("socket:[")]
-            for address in (listening[inode] for inode in inodes if inode in listening):
-                port = int(address.rpartition(":")[2], 16)
-                found.append(Socket(one.pid, one.role, address, port))
+            for inode in [inode for inode in inodes if inode in addresses]:
+                port = int(addresses[inode].rpartition(":")[2], 16)
+                found.append(Socket(one.pid, one.role, addresses[inode], port, inode))
         return found
+
+
+def listening():
+    """Return the address of every listening TCP socket of this machine, by inode."""
+    tables = [Path("/proc/net", name).read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    rows = [line.split() for lines in tables for line in lines]
+    return {row[9]: row[1] for row in rows if row[3] == "0A"}
 
 
 def until(holds, what, within_s=30.0):

@@ -18,7 +18,7 @@ from actors.disk import OsDisk
 from actors.journal_file import FileJournal
 from actors.shard import replay
 from cluster import clock
-from tests.system.running import LIVING, STILL, Told, kill, until
+from tests.system.running import LIVING, STILL, Told, kill, listening, until
 from twin import digest
 from twin.admission import Rule
 from twin.kinds import SHARD_KINDS
@@ -74,7 +74,8 @@ def ended(served, tmp_path_factory):
         before = {s.name: s for s in client.status(digests=True).shards}
     now = clock.Clock(twin.folder).now_us()
     processes = {p.pid: p for p in (*twin.traces(), *twin.recorded())}
-    ports = {s.port for s in twin.sockets()}
+    sockets = twin.sockets()
+    ports = {s.port for s in sockets}
     (host,) = twin.pids("host")
     kill(host)
     orphans = len([p for p in twin.traces() if p.pid in processes])
@@ -82,7 +83,8 @@ def ended(served, tmp_path_factory):
     roles = {p.role for p in processes.values()}
     alive = {p.pid: p for p in twin.traces()}
     left = [p for p in processes.values() if alive.get(p.pid) == p] + list(alive.values())
-    open_ports = {port for port in ports | set(twin.config.ports) if answers(port)}
+    open_ports = {s.port for s in sockets if s.inode in listening()}
+    open_ports |= {port for port in twin.config.ports if answers(port)}
     copy = Path(shutil.copytree(twin.folder / "journal", tmp_path_factory.mktemp("j") / "journal"))
     kept = {name: journaled(copy, name, one.offset) for name, one in before.items()}
     return Ended(before, kept, now, roles, ports, orphans, told, left, open_ports)
@@ -172,7 +174,7 @@ def test_predictions_without_serve_are_the_lane_tables_and_say_so(running, ended
 
 def test_down_closes_the_journals_cleanly_and_leaves_nothing(running, revived):
     processes = {p.pid: p for p in (*running.recorded(), *running.traces())}
-    ports = {s.port for s in running.sockets()}
+    sockets = running.sockets()
 
     told = running.twin("down")
 
@@ -180,5 +182,7 @@ def test_down_closes_the_journals_cleanly_and_leaves_nothing(running, revived):
     assert "journals closed cleanly" in told.out
     assert len(processes) > 12
     assert running.traces() == []
-    assert {port for port in ports if answers(port)} == set()
+    assert len(sockets) > 12
+    assert [one for one in sockets if one.inode in listening()] == []
+    assert {port for port in running.config.ports if answers(port)} == set()
     assert not any((running.folder / name).exists() for name in ("pids.json", "gateways.json"))
