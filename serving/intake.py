@@ -156,12 +156,7 @@ class Intake:
     def _ripe(self) -> bool:
         rest = self._rest
         full = len(rest.held) >= self._expected or rest.events >= SMALL
-        return full or rest.bytes >= COMMIT_BYTES or self.urgent
-
-    @property
-    def urgent(self) -> bool:
-        """Say whether something urgent waits."""
-        return bool(self._urgent.held)
+        return full or rest.bytes >= COMMIT_BYTES or bool(self._urgent.held)
 
     @property
     def batches(self) -> int:

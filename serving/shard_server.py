@@ -38,7 +38,6 @@ from serving.sets import opened
 from serving.sources import Sources
 from serving.subscribe import Subscriptions
 from serving.tables import Tables
-from serving.turns import Turns
 from serving.wire import twin_pb2 as pb
 from twin import redrive
 from twin.errors import BadRequest, Fatal, Fenced, TooLarge, TwinError
@@ -75,7 +74,6 @@ class ShardSurface:
         self._clock = clock
         self._intake = Intake()
         self._sources = Sources()
-        self._turns = Turns()
         self._io = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="reader")
         self._kinds = shard.rule.kinds
@@ -103,8 +101,6 @@ class ShardSurface:
             if self.shard.cursor_moved and time.monotonic() > told + CURSOR_S:
                 told = time.monotonic()
                 await self._guard(loop.run_in_executor(self._io, self.shard.bear_witness))
-            if not self._intake.urgent:
-                await self._turns.commit()
             waiting = self._intake.take()
             if not waiting:
                 continue
@@ -144,14 +140,12 @@ class ShardSurface:
         find.check(self._kind(request.kind).name, request)
         view = await self._view(request.kind, who, request.when)
         view = view.told(opened(request.sets))
-        with self._turns.reading():
-            return await self._read(functools.partial(find.find, self.shard, view, request))
+        return await self._read(functools.partial(find.find, self.shard, view, request))
 
     async def aggregate(self, request: pb.AggregateRequest, who: Identity) -> pb.AggregateReply:
         view = await self._view(request.kind, who, request.when)
         view = view.told(opened(request.sets))
-        with self._turns.reading():
-            return await self._read(functools.partial(measures.answer, self.shard, view, request))
+        return await self._read(functools.partial(measures.answer, self.shard, view, request))
 
     async def impact(self, request: pb.ImpactRequest, who: Identity) -> pb.ImpactReply:
         raise BadRequest("a shard sees no other's twins; ask a gateway")
@@ -247,8 +241,6 @@ class ShardSurface:
             waiting = waiting_of(request, who, answer, until())
             self._sources.require_room(waiting)
             self._intake.put(waiting, request.urgency)
-            if self._intake.urgent:
-                self._turns.hurry()
         except TwinError as e:
             answer.set_result(e)
         return answer
