@@ -3,6 +3,7 @@
 Real processes on ports that stay the same. What was told is held against the journal.
 """
 
+import contextlib
 import itertools
 import json
 import signal
@@ -56,8 +57,17 @@ class Follow:
             return list(self.lines)
 
     def interrupt(self):
-        """Press Ctrl-C; return (status, what it said on stderr)."""
-        self.process.send_signal(signal.SIGINT)
+        """Press Ctrl-C; return (status, what it said on stderr).
+
+        Once more where that was lost: Python drops it within a callback of grpc.
+        """
+        for _ in range(5):
+            self.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(WAIT_S / 4)
+                break
+        else:
+            self.process.kill()
         said = self.process.stderr.read()
         status = self.process.wait(WAIT_S)
         self._thread.join(WAIT_S)
