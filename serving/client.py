@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,6 +47,7 @@ from serving.records import (
 from serving.records import fallback as _fallback
 from serving.silence import Silence
 from serving.sql_client import Statements
+from serving.unbroken import unbroken
 from serving.wire import twin_pb2 as pb
 from serving.wire import twin_pb2_grpc as rpc
 from twin.errors import BadRequest, Refused, Retryable
@@ -171,8 +173,9 @@ class Client:
                 yield pb.IngestRequest(batch=number, msgpack=packed, urgency=urgency)
 
         try:
-            call = self._stub.Ingest(requests(), metadata=self._metadata(), timeout=timeout_s)
-            for reply in call:
+            metadata = self._metadata()
+            ingest = partial(self._stub.Ingest, requests(), metadata=metadata, timeout=timeout_s)
+            for reply in unbroken(ingest):
                 require(reply)
                 for shard, epoch in zip(reply.shard_names, reply.epochs, strict=True):
                     self._epochs.see(shard, epoch)
@@ -187,7 +190,8 @@ class Client:
         """
         requests = (pb.IngestRequest(batch=n, arrow=raw) for n, raw in enumerate(messages))
         try:
-            for reply in self._stub.Ingest(requests, metadata=self._metadata()):
+            ingest = partial(self._stub.Ingest, requests, metadata=self._metadata())
+            for reply in unbroken(ingest):
                 yield require(reply)
         except grpc.RpcError as e:
             raise faults.from_grpc(e) from e
@@ -277,7 +281,8 @@ class Client:
         Raises TwinError. `timeout_s`: for all of them; None: as long as they come. `silence_s`:
         for each of them; 0: as long as it takes.
         """
-        call = getattr(self._stub, rpc)(request, metadata=self._metadata(), timeout=timeout_s)
+        method, metadata = getattr(self._stub, rpc), self._metadata()
+        call = unbroken(partial(method, request, metadata=metadata, timeout=timeout_s))
         try:
             if not silence_s:
                 yield from call

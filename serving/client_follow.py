@@ -7,11 +7,10 @@ event comes once, in its shard's order, over any break of the stream and any mov
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
-from serving.client_watch import PATIENCE_S, PAUSE_S, SILENCE_S, Watching, given_up, passes
+from serving.client_watch import PATIENCE_S, SILENCE_S, Again, Watching
 from serving.patience import patiently
 from serving.wire import twin_pb2 as pb
 from twin.errors import BadRequest, Retryable, TwinError, Unavailable
@@ -61,20 +60,14 @@ class Following:
         """
         reading = _Reading(self._ask, where, region, opened(cursor))
         yield patiently(reading.begin, patience_s)
-        until = 0.0
+        again = Again(patience_s)
         while True:
             try:
                 for told in self._heard(reading, region, silence_s):
-                    until = 0.0
+                    again.goes_on()
                     yield told
             except TwinError as e:
-                if not passes(e):
-                    raise
-                until = until or time.monotonic() + patience_s
-                pause = max(PAUSE_S, getattr(e, "retry_after", 0.0))
-                if time.monotonic() + pause > until:
-                    raise given_up(e, patience_s) from e
-                time.sleep(pause)
+                again.wait(e)
 
     def _heard(self, reading: _Reading, region: str, silence_s: float) -> Iterator[Happened]:
         """Yield what one stream says has happened, from when it begins to hear."""

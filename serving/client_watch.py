@@ -61,21 +61,17 @@ class Watching:
             cursor=cursor,
             only_changes=only_changes,
         )
-        until = 0.0
+        again = Again(patience_s)
         while True:
             try:
                 for reply in whole(self._pieces("Subscribe", request, None, silence_s)):
-                    until = 0.0
+                    again.goes_on()
                     request.cursor = reply.cursor or request.cursor
                     yield reply
             except TwinError as e:
-                if not request.cursor or not passes(e):
+                if not request.cursor:
                     raise
-                until = until or time.monotonic() + patience_s
-                pause = max(PAUSE_S, getattr(e, "retry_after", 0.0))
-                if time.monotonic() + pause > until:
-                    raise given_up(e, patience_s) from e
-                time.sleep(pause)
+                again.wait(e)
             else:
                 return
 
@@ -90,7 +86,29 @@ def whole(replies: Iterator[pb.SubscribeReply]) -> Iterator[pb.SubscribeReply]:
             held.clear()
 
 
-def given_up(e: TwinError, patience_s: float) -> TwinError:
+class Again:
+    """When a stream that broke is begun again, and for how long that is tried."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._until = 0.0  # since it broke last; 0: it goes on
+
+    def goes_on(self) -> None:
+        """Note that something came."""
+        self._until = 0.0
+
+    def wait(self, e: TwinError) -> None:
+        """Return when to begin again behind `e`. Raises what is told where that is no use."""
+        if not _passes(e):
+            raise e
+        self._until = self._until or time.monotonic() + self._patience_s
+        pause = max(PAUSE_S, getattr(e, "retry_after", 0.0))
+        if time.monotonic() + pause > self._until:
+            raise _given_up(e, self._patience_s) from e
+        time.sleep(pause)
+
+
+def _given_up(e: TwinError, patience_s: float) -> TwinError:
     """Return what is told once a stream could not be taken up for so long."""
     if patience_s <= 0:
         return e
@@ -98,7 +116,7 @@ def given_up(e: TwinError, patience_s: float) -> TwinError:
     return faults.error(e.code, text, getattr(e, "retry_after", 0.0))
 
 
-def passes(e: TwinError) -> bool:
+def _passes(e: TwinError) -> bool:
     """Say whether the same stream can go on later: its server moved, or its token is over."""
     if isinstance(e, Denied):
         return e.code == "TOKEN_EXPIRED"  # a new call brings a new one

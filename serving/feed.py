@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from serving import faults
 from serving.answers import apart, require
 from serving.direct import PAUSE_S, Direct, Table, foreign
 from serving.records import Event, Receipt, receipts
+from serving.unbroken import unbroken
 from serving.wire import twin_pb2 as pb
 from twin.errors import TwinError, Unavailable
 
@@ -118,8 +120,10 @@ class Stream:
             for number, request in enumerate(self._waiting):
                 request.together = number == 0
                 out.put(request)
-        self._replies = stub.Ingest(
-            iter(out.get, None), metadata=self._direct.metadata(), timeout=self._timeout_s
+        metadata = self._direct.metadata()
+        requests = iter(out.get, None)
+        self._replies = unbroken(
+            partial(stub.Ingest, requests, metadata=metadata, timeout=self._timeout_s)
         )
 
     def _again(self, until: float) -> None:

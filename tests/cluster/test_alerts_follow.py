@@ -3,12 +3,9 @@
 Real processes on ports that stay the same. What was told is held against the journal.
 """
 
-import contextlib
 import itertools
 import json
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -17,7 +14,7 @@ from cluster.cli import run
 from serving.client import Client, minter
 from serving.client_follow import TELLING, opened, sealed
 from tests.serving.alerting import EAST, NOW, act, condition, ordered, told, wait_for, watched
-from tests.serving.lone import ROOT
+from tests.serving.command import Command
 from tests.serving.lone_gateway import LoneGateway
 from twin.alert_contracts import ALERTS
 from twin.errors import BadRequest
@@ -31,21 +28,14 @@ class Follow:
     """The command, its lines kept in a thread of their own until there are `enough`."""
 
     def __init__(self, folder, *words):
-        asked = ("alerts", "--follow", *words, "--folder", str(folder))
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cluster.cli", *asked],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self._command = Command(folder, "alerts", "--follow", *words)
         self.lines = []
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self):
-        for line in self.process.stdout:
+        for line in self._command.lines:
             with self._news:
                 self.lines.append(line.rstrip())
                 self._news.notify_all()
@@ -57,23 +47,11 @@ class Follow:
             return list(self.lines)
 
     def interrupt(self):
-        """Press Ctrl-C; return (status, what it said on stderr).
-
-        Once more where that was lost: Python drops it within a callback of grpc.
-        """
-        for _ in range(5):
-            self.process.send_signal(signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(WAIT_S / 4)
-                break
-        else:
-            self.process.kill()
-        said = self.process.stderr.read()
-        status = self.process.wait(WAIT_S)
+        """Press Ctrl-C; return (status, what it said on stderr)."""
+        ended = self._command.interrupt()
         self._thread.join(WAIT_S)
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return status, said
+        self._command.close()
+        return ended
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ Real processes on ports that stay the same. What was told is held against the jo
 import itertools
 import json
 import signal
-import subprocess
-import sys
 import threading
 
 import httpx
@@ -15,14 +13,12 @@ import pytest
 
 from serving.access import mint
 from serving.client import Client, minter
-from tests.serving.lone import ROOT
+from tests.serving.command import WAIT_S, Command
 from tests.serving.lone_gateway import LoneGateway
 from tests.serving.several import NOW, several
 from tests.serving.subscribing import EAST
 from tests.serving.watching import FIELDS, WHERE, Recorder, commits, judge, reading, size_of
 from twin.errors import Unavailable
-
-WAIT_S = 40
 
 
 class Follower:
@@ -46,34 +42,25 @@ class Follower:
             return list(self.told)
 
 
-class Command(Follower):
+class Watch(Follower):
     """`twin watch --json`."""
 
     def __init__(self, folder, *words):
-        asked = ("watch", "shipment", WHERE, f"--fields={','.join(FIELDS)}", "--json", *words)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "cluster.cli", *asked, "--folder", str(folder)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        fields = f"--fields={','.join(FIELDS)}"
+        self._command = Command(folder, "watch", "shipment", WHERE, fields, "--json", *words)
         super().__init__()
 
     def follow(self):
-        for line in self.process.stdout:
+        for line in self._command.lines:
             said = json.loads(line)
             self.add(said["change"], said["twin"]["id"], said["offset"])
 
     def interrupt(self):
         """Press Ctrl-C; return (status, what it said on stderr)."""
-        self.process.send_signal(signal.SIGINT)
-        said = self.process.stderr.read()
-        status = self.process.wait(WAIT_S)
+        ended = self._command.interrupt()
         self.thread.join(WAIT_S)
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return status, said
+        self._command.close()
+        return ended
 
 
 class EventSource(Follower):
@@ -138,7 +125,7 @@ def test_a_gateway_that_ends_or_is_killed_and_comes_back_loses_and_repeats_nothi
         writer.ingest([reading("first", 9, "answer")])
         since = shard.next
         recorder, browser = Recorder(client), EventSource(world.gateway)
-        command = Command(world.folder)
+        command = Watch(world.folder)
         assert browser.enough(1) == command.enough(1)
         offer(writer, 10)
         for how in (signal.SIGTERM, signal.SIGKILL):
@@ -154,7 +141,7 @@ def test_a_gateway_that_ends_or_is_killed_and_comes_back_loses_and_repeats_nothi
         status, said = command.interrupt()
         offer(writer, 10)
         cursor = said.partition("--cursor=")[2].split("\n")[0]
-        again = Command(world.folder, f"--cursor={cursor}")
+        again = Watch(world.folder, f"--cursor={cursor}")
         rest = again.enough(1 + size_of({EAST: commits(shard, since)}) - size)
         again.interrupt()
         browser.over.set()
