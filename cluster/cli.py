@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 import traceback
+from contextlib import suppress
 from importlib import metadata
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import click
 
@@ -127,10 +129,21 @@ def twin(verbose: bool) -> None:
     """
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> NoReturn:
     """Run one command and exit with its status."""
-    words = sys.argv[1:] if argv is None else argv
-    sys.exit(run(words))
+    _leave(run(sys.argv[1:] if argv is None else argv))
+
+
+def _leave(status: int) -> NoReturn:
+    """End this process at once, with what it said said: a command leaves nothing to be done.
+
+    As an interpreter is taken down its daemon threads die where they are, and one of grpc's within
+    its C++ aborts the process: whoever reads the status would read that, now and then.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more, or it was closed
+            stream.flush()
+    os._exit(status)
 
 
 def run(words: list[str]) -> int:
@@ -145,8 +158,7 @@ def run(words: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # `twin search ... | head`: the reader has seen enough
-        sys.stderr.close()
+    except SystemExit:  # click's, for `twin search ... | head`: the reader has seen enough
         return 0
     except Exception as e:  # noqa: BLE001 - the process boundary: told, and the status says so
         if "-v" in words[:1] or "--verbose" in words[:1]:

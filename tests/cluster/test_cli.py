@@ -45,6 +45,38 @@ def test_help_version_and_errors_import_nothing_heavy(words: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("main(['error', 'FENCED'])", 0), ("sys.exit(run(['error', 'FENCED']))", -6)],
+)
+def test_a_status_is_not_lost_to_what_ends_with_the_interpreter(end: str, status: int) -> None:
+    """Threads of grpc abort a process that is taken down, now and then; here something always."""
+    program = (
+        "import atexit, os, sys; from cluster.cli import main, run;"
+        f"atexit.register(os.abort); {end}"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], check=False, stdout=-1, text=True)
+
+    assert done.returncode == status
+    assert done.stdout.startswith("FENCED") or status
+
+
+def test_a_reader_who_has_seen_enough_is_no_failure() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", "cluster.cli", "error"],
+            check=False,
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help_names_every_command_with_a_line() -> None:
     shown = CliRunner().invoke(cli.twin, ["--help"]).output
 
